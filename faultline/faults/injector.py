@@ -1,0 +1,128 @@
+"""Where decisions become receipts: the one place that asks the decider.
+
+The interceptor, the venue, the store and the network each hold this and nothing else of the fault machinery. It
+knows the clock and the marks, asks the decider, keeps the first terminal action only, and writes both halves of a
+receipt. After the load it is disarmed: the tail of a run is free of faults by construction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple, Protocol
+
+from faultline.faults.actions import TERMINAL, Action
+from faultline.faults.points import NO_HEADERS, Moment, Plane, Point
+from faultline.history import History
+from faultline.history.event import Resolved, Struck
+
+EffectKnown = Literal["applied", "not_applied", "unknown"]
+
+
+class Decision(NamedTuple):
+    """One action a fault asks for, and which fault it was."""
+
+    fault: str
+    action: Action
+
+
+class Decider(Protocol):
+    """Who decides. Rules from a scenario, an explicit schedule, or a recorder that only notes the points."""
+
+    def decide(self, moment: Moment) -> tuple[Decision, ...]:
+        """What happens at this moment, in scenario order; most often nothing."""
+        ...
+
+
+class Strike(NamedTuple):
+    """An action to carry out, with the number of its receipt."""
+
+    receipt: int
+    action: Action
+
+
+class Injector:
+    """Asks ``decider``, writes receipts to ``history``. ``now_s`` is the world's clock since the run began."""
+
+    def __init__(self, decider: Decider, history: History, now_s: Callable[[], float]) -> None:
+        self._decider = decider
+        self._history = history
+        self._now_s = now_s
+        self._receipts = 0
+        self._marks: dict[str, float] = {}
+        self._listeners: list[Callable[[str, float], None]] = []
+        self.armed = False
+        self.struck_last_t: float | None = None
+
+    @property
+    def marks(self) -> Mapping[str, float]:
+        """When each named thing first happened in this run."""
+        return self._marks
+
+    def mark(self, name: str) -> None:
+        """Note that ``name`` happened; only the first time counts. ``after:`` in a scenario refers to it."""
+        if name not in self._marks:
+            now = self._marks[name] = self._now_s()
+            for listener in self._listeners:
+                listener(name, now)
+
+    def on_mark(self, listener: Callable[[str, float], None]) -> None:
+        """Call ``listener(name, t_s)`` at the first occurrence of every mark from now on."""
+        self._listeners.append(listener)
+
+    def ask(
+        self,
+        plane: Plane,
+        endpoint: str,
+        entity: str,
+        nth: int,
+        phase: str,
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
+        topic: str = "",
+        connection: int = 0,
+        size_bytes: int = 0,
+    ) -> tuple[Strike, ...]:
+        """The actions to carry out at this point, in order, each with its receipt begun."""
+        if not self.armed:
+            return ()
+        point = Point(plane, endpoint, entity, nth, phase)
+        moment = Moment(point, self._now_s(), headers, topic, connection, self._marks, size_bytes)
+        return self.strike(moment)
+
+    def strike(self, moment: Moment) -> tuple[Strike, ...]:
+        """As :meth:`ask`, for a moment made elsewhere."""
+        if not self.armed:
+            return ()
+        decisions = self._decider.decide(moment)
+        if not decisions:
+            return ()
+        strikes: list[Strike] = []
+        for fault, action in decisions:
+            strikes.append(Strike(self.begin(fault, moment.point, action), action))
+            if isinstance(action, TERMINAL):
+                break
+        return tuple(strikes)
+
+    def begin(self, fault: str, point: Point, action: Action) -> int:
+        """First half of a receipt. Returns its number."""
+        self._receipts += 1
+        now = self.struck_last_t = self._now_s()
+        self._history.append(
+            Struck(
+                t=now,
+                receipt=self._receipts,
+                fault=fault,
+                plane=point.plane,
+                endpoint=point.endpoint,
+                entity=point.entity,
+                nth=point.nth,
+                phase=point.phase,
+                action=repr(action),
+            )
+        )
+        self.mark(fault.partition("#")[0])
+        return self._receipts
+
+    def resolve(self, receipt: int, effect: EffectKnown) -> None:
+        """Second half of a receipt: whether what was struck took effect."""
+        self._history.append(Resolved(t=self._now_s(), receipt=receipt, effect=effect))

@@ -1,0 +1,70 @@
+"""Where a strike can land, and what a fault sees there.
+
+A point's identity must survive another fault being removed, or replay and shrinking would judge a different run.
+So its entity is the *intent*, never an id that the venue minted, and ``nth`` counts arrivals on the wire, because
+HTTP clients re-send silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+
+class Plane(StrEnum):
+    """Which part of the path a fault acts on. A world says which planes it carries."""
+
+    STREAM = "stream"
+    MESSAGE = "message"
+    VENUE = "venue"
+    TARGET = "target"
+
+
+class Point(msgspec.Struct, frozen=True, array_like=True):
+    """One place in a run where something can go wrong.
+
+    ================ ======================= ======================== ============== ==========================
+    plane            endpoint                entity                   nth            phase
+    ================ ======================= ======================== ============== ==========================
+    message          ``POST /orders``        intent, or ``-``         nth arrival    ``before`` / ``after`` effect
+    message          ``stream user``         ``intent/kth effect``    nth delivery   ``out``
+    stream           ``rest`` / ``stream``   connection ordinal       byte offset    ``connect`` / ``up`` / ``down``
+    venue            ``match`` / ``accept``  intent                   nth order      ``decide``
+    target           ``store``               intent, or ``-``         statement      ``before`` / ``after`` commit
+    any              the fault's ``on``      rule                     nth tick       ``tick`` (by the clock)
+    ================ ======================= ======================== ============== ==========================
+    """
+
+    plane: Plane
+    endpoint: str
+    entity: str
+    nth: int
+    phase: str
+
+    def __str__(self) -> str:
+        who = "" if self.entity in ("", "-") else f" [{self.entity}]"
+        return f"{self.endpoint}{who} #{self.nth} {self.phase}"
+
+
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """What a fault sees: the point, the time, and what is on the wire there.
+
+    ``t_s`` is the world's clock in seconds since the start of the run. ``marks`` holds when each named thing first
+    happened in this run (a phase, a fault's first strike, the first arrival at an endpoint, an effect kind).
+    ``size_bytes`` is the size of what is being sent, zero where nothing is.
+    """
+
+    point: Point
+    t_s: float
+    headers: Mapping[str, str] = NO_HEADERS
+    topic: str = ""
+    connection: int = 0
+    marks: Mapping[str, float] = msgspec.field(default_factory=dict)
+    size_bytes: int = 0

@@ -1,0 +1,92 @@
+"""Tying what a venue did to what the client wanted.
+
+Naive clients mint a new key per retry and know nothing of faultline, so an effect is tied to its intent by, in this
+order: a key that *is* the intent's id; a watermark, a field whose value the workload made unique per intent; a key
+that was tied before. A fill is tied through its order. What cannot be tied stays untied: guessing here would turn
+a lost order into a duplicate of its neighbour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+
+import msgspec
+
+from faultline.history.contract import ClientPolicy
+from faultline.history.event import Intent
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What a request or an order shows of itself: its idempotency key, the venue's order id, its visible fields,
+    and what it asks for (``place``, ``cancel``, ``replace`` or ``""`` for a read)."""
+
+    key: str = ""
+    order: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    op: str = ""
+
+
+def _canonical(value: str) -> str:
+    # "100.50" and "100.5" are one price.
+    try:
+        return str(Decimal(value).normalize())
+    except InvalidOperation:
+        return value
+
+
+class Attribution:
+    """Knows the intents of a run as they are announced, and ties requests and effects to them."""
+
+    def __init__(self, policy: ClientPolicy) -> None:
+        self._policy = policy
+        self._intents: dict[str, Intent] = {}
+        self._by_watermark: dict[str, str] = {}
+        self._by_key: dict[str, str] = {}
+        self._by_order: dict[str, str] = {}
+        self._acting_on: dict[tuple[str, str], str] = {}
+
+    def announce(self, intent: Intent) -> None:
+        """The client is about to be asked for ``intent``. Must come before anything it sends."""
+        self._intents[intent.id] = intent
+        if intent.of:
+            self._acting_on[intent.op, intent.of] = intent.id
+        elif mark := str(getattr(intent, self._policy.watermark, "")):
+            self._by_watermark[_canonical(mark)] = intent.id
+
+    def intent_of(self, identity: Identity) -> tuple[str | None, str]:
+        """The intent behind ``identity`` and what tied it (``key``, ``watermark``, ``order``), or (None, "")."""
+        found, how = self._origin(identity)
+        if found is not None and identity.op in ("cancel", "replace"):
+            found = self._acting_on.get((identity.op, found), found)
+        return found, how
+
+    def _origin(self, identity: Identity) -> tuple[str | None, str]:
+        if identity.key and identity.key in self._intents:
+            return identity.key, "key"
+        if identity.order in self._by_order:
+            return self._by_order[identity.order], "order"
+        mark = self._watermark(identity.fields) if identity.op in ("place", "") else None
+        if mark is not None:
+            if identity.key:
+                self._by_key[identity.key] = mark
+            return mark, "watermark"
+        known = self._by_key.get(identity.key)
+        return (known, "key") if known is not None else (None, "")
+
+    def _watermark(self, fields: tuple[tuple[str, str], ...]) -> str | None:
+        for name, value in fields:
+            if name == self._policy.watermark:
+                return self._by_watermark.get(_canonical(value))
+        return None
+
+    def tie_order(self, order: str, identity: Identity) -> tuple[str | None, str]:
+        """Tie a newly accepted order, and with it every later effect on it."""
+        found, how = self._origin(identity)
+        if found is not None:
+            self._by_order[order] = found
+        return found, how
+
+    def orders(self) -> Mapping[str, str]:
+        """The intent of every order tied so far."""
+        return self._by_order

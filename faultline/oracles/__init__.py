@@ -1,0 +1,1 @@
+"""Oracles: one property each, checked on a finished history."""

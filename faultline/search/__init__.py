@@ -1,0 +1,1 @@
+"""Finding the smallest schedule that still breaks a client."""

@@ -1,0 +1,146 @@
+"""The seam between a venue and a wire.
+
+A venue is synchronous and owns no socket, clock or random number: it gets a :class:`Context`, answers a
+:class:`Request` with a :class:`Response`, and pushes :class:`Message` values to the connections that subscribed.
+Adapters put these on a wire; the interceptor stands between the two and carries out faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from faultline.faults.actions import How
+from faultline.faults.chance import Chance
+from faultline.history.attribution import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request. Header names are lower case; ``path`` is without the query.
+
+    ``connection`` numbers TCP connections from 1. ``sent_s`` is when the client sent it, where the world knows.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    connection: int = 0
+    sent_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP response with its whole body."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Instead of a response: send ``partial`` (bytes of the serialised response), then end the connection ``how``."""
+
+    how: How
+    partial: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message from a stream to one connection.
+
+    ``entity`` is ``intent/kth effect`` (the identity of its fault points), ``subject`` the fill or order that it is
+    about, ``sequence`` the venue's own number (0 where it has none). ``control`` messages (heartbeats, acks,
+    snapshots) are not data: ``silent_stream`` lets them pass.
+    """
+
+    topic: str
+    body: str
+    sequence: int = 0
+    entity: str = "-"
+    subject: str = ""
+    control: bool = False
+
+
+class Context(Protocol):
+    """All that a venue may know of the world."""
+
+    def now_s(self) -> float:
+        """Seconds since the run began, as histories have them."""
+        ...
+
+    def wall_s(self) -> float:
+        """The venue's own wall clock, seconds since 1970."""
+        ...
+
+    def new_id(self, kind: str) -> str:
+        """The next id of this kind. Equal seeds give equal ids."""
+        ...
+
+    def chance(self, *key: object) -> Chance:
+        """Draws for one purpose."""
+        ...
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        """Run ``callback`` after ``delay_s``."""
+        ...
+
+
+class Connection(Protocol):
+    """One open stream connection, as a venue sees it."""
+
+    @property
+    def ordinal(self) -> int:
+        """Number of the connection, from 1."""
+        ...
+
+    def push(self, message: Message) -> None:
+        """Queue ``message``; order is kept. Does nothing once the connection is gone."""
+        ...
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close it the orderly way."""
+        ...
+
+
+class Venue(Protocol):
+    """A remote API: REST and, where it has one, a stream."""
+
+    stream: str
+    """Name of its stream in fault points: ``user`` for ``stream user``."""
+
+    def handle(self, request: Request) -> Response:
+        """Answer a request. Synchronous: its effect is in the ledger when it returns."""
+        ...
+
+    def identify(self, request: Request) -> Identity:
+        """What a request shows of itself, for attribution. Never raises."""
+        ...
+
+    def endpoint(self, request: Request) -> str:
+        """The request's endpoint in fault points, ids replaced: ``DELETE /orders/{id}``."""
+        ...
+
+    def token_of(self, request: Request) -> str:
+        """The alias of the token that a request carries, or the empty string."""
+        ...
+
+    def effects(self) -> int:
+        """Length of the ledger: it grows exactly when something took effect."""
+        ...
+
+    def connected(self, connection: Connection) -> None:
+        """A stream connection was opened."""
+        ...
+
+    def received(self, connection: Connection, text: str) -> None:
+        """A message arrived from the client on a stream connection."""
+        ...
+
+    def disconnected(self, connection: Connection, code: int) -> None:
+        """A stream connection is gone."""
+        ...
