@@ -23,6 +23,14 @@ class Chance:
         self._base = blake2b(repr(key).encode(), digest_size=16)
         self._drawn = 0
 
+    def child(self, *key: object) -> Chance:
+        """Draws for one thing within this purpose, independent of every draw made here."""
+        child = Chance.__new__(Chance)
+        child._base = self._base.copy()
+        child._base.update(repr(key).encode())
+        child._drawn = 0
+        return child
+
     def random(self) -> float:
         """The next draw in [0, 1)."""
         self._drawn += 1

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from faultline.faults.actions import TERMINAL, Action
 from faultline.faults.points import NO_HEADERS, Moment, Plane, Point
+from faultline.faults.schedule import ScheduledStrike
 from faultline.history import History
 from faultline.history.event import Resolved, Struck
 
@@ -19,10 +20,11 @@ EffectKnown = Literal["applied", "not_applied", "unknown"]
 
 
 class Decision(NamedTuple):
-    """One action a fault asks for, and which fault it was."""
+    """One action a fault asks for, and which fault it was. ``holds`` marks a condition's."""
 
     fault: str
     action: Action
+    holds: bool = False
 
 
 class Decider(Protocol):
@@ -34,7 +36,7 @@ class Decider(Protocol):
 
 
 class Strike(NamedTuple):
-    """An action to carry out, with the number of its receipt."""
+    """An action to carry out, with the number of its receipt (0: a condition that has one already)."""
 
     receipt: int
     action: Action
@@ -49,6 +51,8 @@ class Injector:
         self._now_s = now_s
         self._receipts = 0
         self._marks: dict[str, float] = {}
+        self._holding: set[tuple[str, str]] = set()
+        self.struck: list[ScheduledStrike] = []
         self._listeners: list[Callable[[str, float], None]] = []
         self.armed = False
         self.struck_last_t: float | None = None
@@ -97,14 +101,24 @@ class Injector:
         if not decisions:
             return ()
         strikes: list[Strike] = []
-        for fault, action in decisions:
-            strikes.append(Strike(self.begin(fault, moment.point, action), action))
+        for fault, action, holds in decisions:
+            strikes.append(Strike(self._begin_once(fault, moment.point, action, holds), action))
             if isinstance(action, TERMINAL):
                 break
         return tuple(strikes)
 
-    def begin(self, fault: str, point: Point, action: Action) -> int:
-        """First half of a receipt. Returns its number."""
+    def _begin_once(self, fault: str, point: Point, action: Action, holds: bool) -> int:
+        # A condition acts on every segment of a connection; one receipt for each connection says so.
+        if holds:
+            if (fault, point.entity) in self._holding:
+                self.struck_last_t = self._now_s()
+                return 0
+            self._holding.add((fault, point.entity))
+        return self.begin(fault, point, action)
+
+    def begin(self, fault: str, point: Point, action: Action, at_s: float | None = None) -> int:
+        """First half of a receipt. Returns its number. ``at_s`` is the time of a strike by the clock."""
+        self.struck.append(ScheduledStrike(fault, point, action, at_s))
         self._receipts += 1
         now = self.struck_last_t = self._now_s()
         self._history.append(
@@ -125,4 +139,6 @@ class Injector:
 
     def resolve(self, receipt: int, effect: EffectKnown) -> None:
         """Second half of a receipt: whether what was struck took effect."""
+        if receipt == 0:
+            return
         self._history.append(Resolved(t=self._now_s(), receipt=receipt, effect=effect))
