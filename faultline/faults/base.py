@@ -7,15 +7,19 @@ between steps.
 
 A *strike* hits points (this response is lost). A *condition* holds over an interval (100 ms of latency from 10 s
 to 20 s). A *clocked* fault may also strike by the clock, with ``at`` or ``every``, where nothing arrives to be hit.
+
+The classes between :class:`Fault` and the kinds are in ``families.py``: one for each sort of point.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, get_args
+
+import msgspec
 
 from faultline.faults.actions import Action
 from faultline.faults.chance import Chance
@@ -27,10 +31,14 @@ Shape = Literal["strike", "condition"]
 
 
 class State(NamedTuple):
-    """What a fault remembers between steps: how many moments matched, and how many of them it struck."""
+    """What a fault remembers between steps.
+
+    How many moments matched, how many of them it struck, and the last occasion (``at``, ``every``) it used up.
+    """
 
     matched: int = 0
     struck: int = 0
+    occasion: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,18 +46,35 @@ class Fault(When, ABC):
     """Base of all faults: where and how often. :class:`When` says at what times.
 
     ``on`` is a pattern over endpoints: ``POST /orders``, ``* /orders*``, ``stream user``, or for stream-plane
-    faults a host label, ``rest`` or ``stream``. ``header`` is ``name: pattern`` of a request header. ``nth`` picks
-    the nth matching moments of the run, ``attempt`` the nth arrival of one intent (its second try is 2), ``first``
-    stops after so many strikes, ``probability`` decides each matching moment by itself.
+    faults a host label, ``rest`` or ``stream``. ``header`` is ``name: pattern`` of a request header, ``topic`` a
+    pattern over the topics of stream messages, ``connection`` the number of a connection. ``nth`` picks the nth
+    matching moments of the run, ``attempt`` the nth arrival of one intent (its second try is 2), ``first`` stops
+    after so many strikes, ``probability`` decides each matching moment by itself.
+
+    All of them narrow: what is left after where, when, ``nth`` and ``first`` is decided by ``probability``. Raises
+    ValueError, in the words of a scenario file, for values that contradict each other or could never match.
     """
 
     kind: ClassVar[str]
     """Name in a scenario file."""
     plane: ClassVar[Plane]
+    """What carries out its actions: a world that lacks this plane cannot carry the fault."""
+    planes: ClassVar[frozenset[Plane]] = frozenset()
+    """Planes of the points it is asked at, where they are not only ``plane``."""
     phases: ClassVar[frozenset[str]]
     """Phases of the points it is about."""
     shape: ClassVar[Shape] = "strike"
     clocked: ClassVar[bool] = False
+    once: ClassVar[bool] = False
+    """Strikes once when nothing says how often or for how long: a crash at every request would never end."""
+    until_end: ClassVar[bool] = False
+    """Whether it needs ``Moment.until_s``."""
+    per_connection: ClassVar[bool] = False
+    """Whether ``probability`` is drawn once for a connection instead of at each point."""
+    lacks: ClassVar[frozenset[str]] = frozenset()
+    """Fields of this base that its points do not carry; giving one is an error instead of a fault that never fires."""
+    synonyms: ClassVar[Mapping[str, str]] = {"jitter": "every_jitter_s"}
+    """Further keys of a scenario file, with the field each stands for. The key of a field is its name without unit."""
 
     on: str = "*"
     header: str | None = None
@@ -59,6 +84,36 @@ class Fault(When, ABC):
     attempt: int | None = None
     first: int | None = None
     probability: Fraction = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in sorted(self.given & self.lacks):
+            raise ValueError(f"{self.kind} has no {name}: the points that it acts on do not carry one")
+        counts = (self.nth,) if isinstance(self.nth, int) else self.nth
+        if counts is not None and (not counts or min(counts) < 1):
+            raise ValueError("nth counts from 1; give a number such as 3, or several such as [1, 3]")
+        for name, count in (("attempt", self.attempt), ("first", self.first), ("connection", self.connection)):
+            if count is not None and count < 1:
+                raise ValueError(f"{name} is {count}; it counts from 1")
+        if not 0 <= self.probability <= 1:
+            raise ValueError(f"probability is {self.probability}; it lies between 0% and 100%")
+        if self.header is not None and not (":" in self.header and self.header.partition(":")[0].strip()):
+            raise ValueError(f"header {self.header!r} is not a name and a pattern; write it like 'x-account: a*'")
+        self._check_shape()
+
+    def _check_shape(self) -> None:
+        if self.shape == "condition" and self.every_s is not None and self.for_s is None:
+            raise ValueError(f"{self.kind} holds over an interval: say how long after each every with for")
+        if self.every_s is not None and self.for_s is None and self.nth is not None:
+            raise ValueError("every strikes once a period and nth counts moments; give one of them")
+        if self.by_the_clock:
+            for name in sorted(self.given & {"header", "topic", "connection", "nth", "attempt"}):
+                raise ValueError(f"at and every strike {self.kind} by the clock, where there is no {name} to match")
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Names of the fields that differ from their default."""
+        return frozenset(field.name for field in fields(self) if getattr(self, field.name) != field.default)
 
     @abstractmethod
     def actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
@@ -72,20 +127,25 @@ class Fault(When, ABC):
         """
         if not self.matches(moment) or not self.active(moment.t_s, moment.marks, chance):
             return state, ()
-        state = State(state.matched + 1, state.struck)
-        if not self._counts(state):
+        occasion = self._occasion(moment, chance)
+        if occasion and occasion <= state.occasion:
             return state, ()
-        here = chance.child(moment.point)
-        if not here.hits(self.probability):
+        state = State(state.matched + 1, state.struck, occasion or state.occasion)
+        if not self._counts(state) or not self._drawn(moment, chance):
             return state, ()
-        actions = self.actions(moment, here)
+        if self.until_end:
+            until_s = self.window_end_s(moment.t_s, moment.marks, chance)
+            moment = msgspec.structs.replace(moment, until_s=until_s)
+        actions = self.actions(moment, chance.child(moment.point))
         if actions:
-            state = State(state.matched, state.struck + 1)
+            state = state._replace(struck=state.struck + 1)
         return state, actions
 
     def about(self, plane: Plane, endpoint: str, phase: str) -> bool:
         """Whether it can ever strike such points: what rules are indexed by."""
-        return plane is self.plane and phase in self.phases and fnmatchcase(endpoint, self.on)
+        if phase not in self.phases or not fnmatchcase(endpoint, self.on):
+            return False
+        return plane in self.planes if self.planes else plane is self.plane
 
     def matches(self, moment: Moment) -> bool:
         """Whether the moment is one that ``header``, ``topic``, ``connection`` and ``attempt`` ask for."""
@@ -101,23 +161,39 @@ class Fault(When, ABC):
             return value is not None and fnmatchcase(value, pattern.strip() or "*")
         return True
 
+    def _occasion(self, moment: Moment, chance: Chance) -> int:
+        if self.shape == "condition":
+            return 0
+        if self.at_s is not None and self.every_s is None and (self.nth is not None or self.first is not None):
+            return 0  # `at` is where the counting begins, then
+        if self.once and not self.given & _HOW_OFTEN:
+            return 1
+        return self.occasion(moment.t_s, moment.marks, chance)
+
     def _counts(self, state: State) -> bool:
         if self.first is not None and state.struck >= self.first:
             return False
         if self.nth is None:
-            return self.clock_once or state.struck == 0
-        wanted = (self.nth,) if isinstance(self.nth, int) else self.nth
-        return state.matched in wanted
+            return True
+        return state.matched == self.nth if isinstance(self.nth, int) else state.matched in self.nth
 
-    @property
-    def clock_once(self) -> bool:
-        """False for ``at`` without ``for`` on a fault that hits points: it strikes the first match from then on."""
-        return self.at_s is None or self.for_s is not None or self.shape == "condition"
+    def _drawn(self, moment: Moment, chance: Chance) -> bool:
+        if self.probability >= 1:
+            return True
+        point = moment.point
+        lot = (point.endpoint, point.entity) if self.per_connection else point
+        return chance.child("hit", lot).hits(self.probability)
 
     @property
     def by_the_clock(self) -> bool:
         """Whether its strikes come at times instead of at points."""
-        return self.clocked and self.shape == "strike" and (self.at_s is not None or self.every_s is not None)
+        timed = self.at_s is not None or self.every_s is not None
+        return self.clocked and timed and self.for_s is None
+
+    @property
+    def ends_s(self) -> float | None:
+        """When it is over for good, counted from its start; None when it has no end of its own."""
+        return self.at_s if self.by_the_clock and self.every_s is None else super().ends_s
 
     def ticks(self, chance: Chance, start_s: float) -> Iterator[tuple[int, float]]:
         """Its own strikes by the clock: (ordinal from 1, time). ``start_s`` is what times count from."""
@@ -132,3 +208,19 @@ class Fault(When, ABC):
     def tick_actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
         """What it asks for at a tick; by default the same as at a point."""
         return self.actions(moment, chance)
+
+
+_HOW_OFTEN = frozenset({"nth", "first", "probability", "at_s", "every_s", "for_s", "during_s"})
+
+
+def one_of(name: str, value: object, options: object) -> None:
+    """Check that ``value`` is one of the values of the Literal ``options``. Raises ValueError that lists them."""
+    known = get_args(options)
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; it is one of {', '.join(str(option) for option in known)}")
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Check a number's lower bound. Raises ValueError that names it."""
+    if not least <= value < float("inf"):
+        raise ValueError(f"{name} is {value:g}; it is at least {least:g}")

@@ -17,24 +17,31 @@ _SCALE: Final = 2.0**-64
 class Chance:
     """Draws for one purpose, named by ``key``. Equal keys give equal draws in any process."""
 
-    __slots__ = ("_base", "_drawn")
+    __slots__ = ("_base", "_drawn", "_key", "_parent")
 
     def __init__(self, *key: object) -> None:
-        self._base = blake2b(repr(key).encode(), digest_size=16)
+        self._parent: Chance | None = None
+        self._key = key
+        self._base: blake2b | None = None
         self._drawn = 0
 
     def child(self, *key: object) -> Chance:
         """Draws for one thing within this purpose, independent of every draw made here."""
-        child = Chance.__new__(Chance)
-        child._base = self._base.copy()
-        child._base.update(repr(key).encode())
-        child._drawn = 0
+        child = Chance(*key)
+        child._parent = self
         return child
+
+    def _hash(self) -> blake2b:
+        # Made at the first draw: most decisions are certain, and hashing the key is what a chance costs.
+        if self._base is None:
+            self._base = blake2b(digest_size=16) if self._parent is None else self._parent._hash().copy()
+            self._base.update(repr(self._key).encode())
+        return self._base
 
     def random(self) -> float:
         """The next draw in [0, 1)."""
         self._drawn += 1
-        state = self._base.copy()
+        state = self._hash().copy()
         state.update(self._drawn.to_bytes(4, "little"))
         return int.from_bytes(state.digest()[:8], "little") * _SCALE
 

@@ -33,7 +33,9 @@ class Point(msgspec.Struct, frozen=True, array_like=True):
     message          ``POST /orders``        intent, or ``-``         nth arrival    ``before`` / ``after`` effect
     message          ``stream user``         ``intent/kth effect``    nth delivery   ``out``
     stream           ``rest`` / ``stream``   connection ordinal       byte offset    ``connect`` / ``up`` / ``down``
+    stream           ``rest`` / ``stream``   host name                nth look-up    ``resolve``
     venue            ``match`` / ``accept``  intent                   nth order      ``decide``
+    venue            ``read``                intent, or ``-``         nth read       ``decide``
     target           ``store``               intent, or ``-``         statement      ``before`` / ``after`` commit
     any              the fault's ``on``      rule                     nth tick       ``tick`` (by the clock)
     ================ ======================= ======================== ============== ==========================
@@ -58,7 +60,9 @@ class Moment(msgspec.Struct, frozen=True):
 
     ``t_s`` is the world's clock in seconds since the start of the run. ``marks`` holds when each named thing first
     happened in this run (a phase, a fault's first strike, the first arrival at an endpoint, an effect kind).
-    ``size_bytes`` is the size of what is being sent, zero where nothing is.
+    ``size_bytes`` is the size of what is being sent, zero where nothing is. ``wall_s`` is the world's wall clock in
+    seconds since 1970, for what must be written as a date. ``until_s`` is the end of the interval in which the
+    fault that is asked holds, None while that is open; only faults that ask for it (``Fault.until_end``) see it.
     """
 
     point: Point
@@ -68,3 +72,5 @@ class Moment(msgspec.Struct, frozen=True):
     connection: int = 0
     marks: Mapping[str, float] = msgspec.field(default_factory=dict)
     size_bytes: int = 0
+    wall_s: float = 0.0
+    until_s: float | None = None

@@ -1,0 +1,88 @@
+"""What happens to the client's own process."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass
+from typing import Literal
+
+from faultline.faults.actions import Action
+from faultline.faults.actions import Crash as CrashNow
+from faultline.faults.actions import Restart as RestartNow
+from faultline.faults.base import Fault, at_least, one_of
+from faultline.faults.chance import Chance
+from faultline.faults.families import Side
+from faultline.faults.points import Moment, Plane
+from faultline.units import Seconds
+
+Death = Literal["fin", "silence"]
+"""What the peers of a dead process see: its system closes the connections, or the whole machine is gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ending(Fault, ABC):
+    plane = Plane.TARGET
+    planes = frozenset({Plane.TARGET, Plane.MESSAGE})
+    phases = frozenset({"before", "after"})
+    clocked = True
+    once = True
+    lacks = frozenset({"topic"})
+
+    on: str = "POST *"
+    phase: Side = "after"
+    down_s: Seconds = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("phase", self.phase, Side)
+        at_least("down", self.down_s, 0)
+
+    def about(self, plane: Plane, endpoint: str, phase: str) -> bool:
+        """As for every fault, on its own side of the effect or of the commit."""
+        return phase == self.phase and super().about(plane, endpoint, phase)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crash(_Ending):
+    """The client's process dies at once and comes back with nothing but its store.
+
+    In the real world: an out-of-memory kill, a power cut, ``kill -9`` in a deploy. No ``finally`` runs, nothing is
+    flushed.
+    ``down`` (a duration, default 500ms) is how long it stays away. ``how`` is ``fin`` (default: the system closes its
+    connections) or ``silence`` (the machine is gone and its peers learn nothing).
+    With ``at`` or ``every`` it happens at that time; otherwise at a request of ``on`` (default ``POST *``) or, with
+    ``on: store``, at a statement of its store. ``phase`` is ``before`` or ``after`` (default) the effect of the
+    request, or the commit of the statement. Given neither a time nor a number it strikes once.
+
+    Proves that what matters is stored before it is sent, and that a restarted client finishes what its predecessor
+    began, once.
+    """
+
+    kind = "crash"
+
+    how: Death = "fin"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("how", self.how, Death)
+
+    def actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
+        """Crash."""
+        return (CrashNow(self.down_s, self.how),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restart(_Ending):
+    """The client is stopped the orderly way and started again.
+
+    In the real world: every deploy. Clean-up code runs, and what it forgets to write down is lost all the same.
+    ``down`` (a duration, default 500ms) is how long it stays away. Where and when are as for ``crash``.
+
+    Proves that a client can be stopped at any point and carries on from its store.
+    """
+
+    kind = "restart"
+
+    def actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
+        """Stop it and start it again."""
+        return (RestartNow(self.down_s),)
