@@ -39,9 +39,10 @@ class Attribution:
     """Knows the intents of a run as they are announced, and ties requests and effects to them."""
 
     def __init__(self, policy: ClientPolicy) -> None:
-        self._policy = policy
+        # A market order has no price; its size, made unique by the workload, stands in.
+        self._marking = (policy.watermark, "quantity")
         self._intents: dict[str, Intent] = {}
-        self._by_watermark: dict[str, str] = {}
+        self._by_watermark: dict[tuple[str, str], str] = {}
         self._by_key: dict[str, str] = {}
         self._by_order: dict[str, str] = {}
         self._acting_on: dict[tuple[str, str], str] = {}
@@ -51,8 +52,8 @@ class Attribution:
         self._intents[intent.id] = intent
         if intent.of:
             self._acting_on[intent.op, intent.of] = intent.id
-        elif mark := str(getattr(intent, self._policy.watermark, "")):
-            self._by_watermark[_canonical(mark)] = intent.id
+        elif mark := self._mark({name: str(getattr(intent, name, "")) for name in self._marking}):
+            self._by_watermark[mark] = intent.id
 
     def intent_of(self, identity: Identity) -> tuple[str | None, str]:
         """The intent behind ``identity`` and what tied it (``key``, ``watermark``, ``order``), or (None, "")."""
@@ -66,18 +67,19 @@ class Attribution:
             return identity.key, "key"
         if identity.order in self._by_order:
             return self._by_order[identity.order], "order"
-        mark = self._watermark(identity.fields) if identity.op in ("place", "") else None
-        if mark is not None:
+        mark = self._mark(dict(identity.fields)) if identity.op in ("place", "") else None
+        marked = self._by_watermark.get(mark) if mark is not None else None
+        if marked is not None:
             if identity.key:
-                self._by_key[identity.key] = mark
-            return mark, "watermark"
+                self._by_key[identity.key] = marked
+            return marked, "watermark"
         known = self._by_key.get(identity.key)
         return (known, "key") if known is not None else (None, "")
 
-    def _watermark(self, fields: tuple[tuple[str, str], ...]) -> str | None:
-        for name, value in fields:
-            if name == self._policy.watermark:
-                return self._by_watermark.get(_canonical(value))
+    def _mark(self, fields: Mapping[str, str]) -> tuple[str, str] | None:
+        for name in self._marking:
+            if fields.get(name):
+                return name, _canonical(fields[name])
         return None
 
     def tie_order(self, order: str, identity: Identity) -> tuple[str | None, str]:

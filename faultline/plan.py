@@ -1,0 +1,146 @@
+"""Scenario -> Plan: every name found and every mismatch refused before anything runs.
+
+A plan is one scenario against one target. It holds its intents as an explicit tuple, so that shrinking can drop
+some, and it is the same for every seed: the seed only decides where the faults strike and how the world behaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Final
+
+from faultline.errors import Problem, ScenarioError, UnsupportedFault
+from faultline.faults.base import Fault
+from faultline.faults.chance import Chance
+from faultline.faults.deciders import labels
+from faultline.faults.points import Plane
+from faultline.history.event import Intent
+from faultline.scenario.model import OrdersWorkload, Scenario
+from faultline.targets import TargetRef
+from faultline.venues import PROFILES
+from faultline.venues.profile import Profile
+from faultline.worlds import WORLDS
+from faultline.worlds.base import World
+
+PRICE_FIRST: Final = 1000
+PRICE_STEP: Final = 10
+"""Watermarks are sparse, so that a client that reprices its retries does not walk onto its neighbour's."""
+
+QUANTITY: Final = 4
+"""Enough for partial fills."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a run needs but its seed. ``intents`` are in the order of their time ``t``."""
+
+    scenario: Scenario
+    target: TargetRef
+    intents: tuple[Intent, ...]
+    make_world: Callable[[int], World]
+
+    @property
+    def profile(self) -> Profile:
+        """The venue's profile."""
+        return PROFILES[self.scenario.venue.profile]
+
+    @property
+    def faults(self) -> Mapping[str, Fault]:
+        """The scenario's faults by label."""
+        return dict(zip(labels(self.scenario.faults), self.scenario.faults, strict=True))
+
+    @property
+    def faults_end_s(self) -> float:
+        """When the last interval of a fault that has an end is over."""
+        return max((fault.ends_s or 0.0 for fault in self.scenario.faults), default=0.0)
+
+    def with_intents(self, intents: Sequence[Intent]) -> Plan:
+        """The same plan with fewer intents."""
+        return replace(self, intents=tuple(intents))
+
+
+def make_plan(scenario: Scenario, target: TargetRef) -> Plan:
+    """The plan of ``scenario`` against ``target``.
+
+    Raises ScenarioError or UnsupportedFault with the place in the file for what cannot be carried, UsageError and
+    TargetError for a target that cannot be loaded.
+    """
+    make_world = WORLDS.get(scenario.world)
+    if make_world is None:
+        raise ScenarioError(
+            [_problem(scenario, f"unknown world {scenario.world!r}{_hint(scenario.world, WORLDS)}", "world")]
+        )
+    profile = PROFILES[scenario.venue.profile]
+    problems = [
+        _problem(scenario, message, "faults", position)
+        for position, fault in enumerate(scenario.faults)
+        if (message := _mismatch(fault, profile, scenario.world))
+    ]
+    if problems:
+        raise UnsupportedFault("\n".join(str(problem) for problem in problems))
+    intents = _intents(scenario.workload)
+    lacking = sorted({intent.op for intent in intents if not target.can(intent.op)})
+    if lacking:
+        message = f"the workload has {' and '.join(lacking)} intents, and {target.spec} has no such method"
+        raise ScenarioError([_problem(scenario, message, "workload")])
+    return Plan(scenario, target, intents, lambda seed: make_world(seed, scenario.time_limit_s))
+
+
+def _problem(scenario: Scenario, message: str, *where: str | int) -> Problem:
+    line, column = scenario.where(*where)
+    return Problem(str(scenario.path), line, column, message)
+
+
+def _hint(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
+    close = get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else f" (known: {', '.join(known)})"
+
+
+def _mismatch(fault: Fault, profile: Profile, world: str) -> str:
+    """Why this fault can never strike here, or the empty string."""
+    if fault.plane not in _PLANES[world]:
+        return f"{fault.kind}: the {world} world does not carry {fault.plane} faults"
+    endpoints = profile.endpoints[fault.plane]
+    if not any(fnmatchcase(endpoint, fault.on) for endpoint in endpoints):
+        hint = _hint(fault.on, endpoints)
+        return f"{fault.kind}: no endpoint of the {profile.name} venue matches on: {fault.on!r}{hint}"
+    return ""
+
+
+_PLANES: Final[Mapping[str, frozenset[Plane]]] = {"sim": frozenset(Plane)}
+
+
+def _intents(workload: OrdersWorkload) -> tuple[Intent, ...]:
+    """The workload spelt out. Which orders are cancelled or replaced does not depend on the seed."""
+    intents: list[Intent] = []
+    every_s = 1.0 / workload.rate_per_s
+    for ordinal in range(workload.orders):
+        chance = Chance("workload", ordinal)
+        t = ordinal * every_s
+        market = workload.order_type == "market" or (workload.order_type == "mixed" and ordinal % 2 == 1)
+        placed = Intent(
+            t=t,
+            id=f"I{ordinal + 1}",
+            op="place",
+            symbol=workload.symbol,
+            side="buy" if chance.hits(0.6) else "sell",
+            # Market orders have no price, so their size is what tells them apart.
+            quantity=str(QUANTITY + (PRICE_STEP * (ordinal + 1) if market else 0)),
+            price="" if market else str(PRICE_FIRST + PRICE_STEP * ordinal),
+            order_type="market" if market else "limit",
+        )
+        intents.append(placed)
+        if chance.hits(workload.cancels):
+            intents.append(Intent(t=t + 2 * every_s, id=f"C{ordinal + 1}", op="cancel", of=placed.id))
+        elif chance.hits(workload.replaces):
+            price = str(PRICE_FIRST + PRICE_STEP * ordinal + 1)
+            quantity = str(QUANTITY + 1)
+            intents.append(
+                Intent(
+                    t=t + 2 * every_s, id=f"R{ordinal + 1}", op="replace", of=placed.id, quantity=quantity, price=price
+                )
+            )
+    return tuple(sorted(intents, key=lambda intent: intent.t))

@@ -1,0 +1,123 @@
+"""Plan -> Run: the whole path of one run, on one screen.
+
+``world { client <-> faults <-> venue } -> history -> verdicts``. The phases are those of the history: load, the last
+fault over, a tail without faults, quiescence (nothing in flight, nothing outstanding), judgement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from faultline.errors import FaultlineError, HarnessError, SimEscape, SimHang
+from faultline.faults.deciders import Decider, Rules
+from faultline.faults.injector import Injector
+from faultline.faults.schedule import Schedule
+from faultline.history import Aliases, History
+from faultline.history.attribution import Attribution
+from faultline.history.event import Contracted, Phase, PhaseName, Struck, Trouble
+from faultline.oracles.base import Oracle, Verdict
+from faultline.plan import Plan
+from faultline.stage import Stage
+from faultline.worlds.base import World
+
+TAIL_MIN_S: Final = 10.0
+"""The least tail: long enough for a client that polls every few seconds to notice what it missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came out of one run. ``schedule`` is what the decider made happen; replaying it repeats the run.
+
+    ``error`` is set when the harness or the target broke; then the verdicts are empty. ``virtual_s`` is how long
+    the run took by the world's clock.
+    """
+
+    plan: Plan
+    seed: int
+    history: History
+    schedule: Schedule
+    verdicts: tuple[Verdict, ...]
+    virtual_s: float
+    error: FaultlineError | SimHang | None = None
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the oracles that failed."""
+        return tuple(verdict.oracle for verdict in self.verdicts if verdict.verdict == "fail")
+
+    @property
+    def receipts(self) -> list[Struck]:
+        """Every fault that fired."""
+        return self.history.of(Struck)
+
+
+def run(plan: Plan, seed: int, decider: Decider | None = None, *, path: Path | None = None) -> Run:
+    """Run ``plan`` once. ``decider`` defaults to the scenario's rules under ``seed``; ``path`` streams the history."""
+    decider = decider if decider is not None else Rules(plan.scenario.faults, seed)
+    world = plan.make_world(seed)
+    history = History(path=path)
+    injector = Injector(decider, history, world.now_s)
+    error: FaultlineError | SimHang | None = None
+    try:
+        error = world.run(lambda: _run(plan, seed, world, history, injector, decider))
+    except (FaultlineError, SimHang) as broke:
+        error = broke
+    history.seal(world.digest())
+    error = error or _escaped(history)
+    schedule = Schedule.of(injector.struck, plan.faults)
+    verdicts = () if error else judge(history, plan.scenario.expect)
+    return Run(plan, seed, history, schedule, verdicts, world.now_s(), error)
+
+
+async def _run(
+    plan: Plan, seed: int, world: World, history: History, injector: Injector, decider: Decider
+) -> FaultlineError | None:
+    scenario, profile = plan.scenario, plan.profile
+    contract = profile.contract(scenario.venue.settings, scenario.policy)
+    history.append(Contracted(0.0, contract, seed, scenario.name, plan.target.spec, world.name))
+    attribution = Attribution(scenario.policy)
+    venue = profile.build(scenario.venue.settings, world.context(), history, attribution, injector, Aliases())
+    stage = Stage(plan, world, history, injector, attribution, venue, decider)
+    driver = await stage.set()
+
+    def enter(phase: PhaseName) -> None:
+        history.append(Phase(world.now_s(), phase))
+        injector.mark(phase)
+
+    enter("load")
+    injector.armed = True
+    driver.boot()
+    observing = asyncio.ensure_future(driver.keep_observing())
+    await stage.load()
+    injector.armed = False
+    enter("faults_over")
+    enter("tail")
+    await stage.quiesce(TAIL_MIN_S, scenario.workload.tail_s)
+    enter("quiescence")
+    observing.cancel()
+    driver.observe(final=True)
+    enter("judgement")
+    await driver.finish()
+    return driver.failure
+
+
+def judge(history: History, oracles: Sequence[Oracle]) -> tuple[Verdict, ...]:
+    """Each oracle's verdict on a sealed history. An oracle that breaks is ``unknown`` and says so."""
+    verdicts: list[Verdict] = []
+    for oracle in oracles:
+        try:
+            verdicts.append(oracle.judge(history))
+        except Exception as error:
+            broke = f"the oracle itself broke: {type(error).__name__}: {error}"
+            verdicts.append(Verdict(oracle.name, "unknown", 0, broke))
+    return tuple(verdicts)
+
+
+def _escaped(history: History) -> HarnessError | None:
+    # Client code may have swallowed the exception; a run that reached for the real world proves nothing.
+    escape = next((event for event in history.of(Trouble) if event.what == "escape"), None)
+    return SimEscape(escape.detail) if escape is not None else None

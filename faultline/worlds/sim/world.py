@@ -1,0 +1,234 @@
+"""The simulated world as a run sees it: virtual time, an in-memory network, stores in a private folder.
+
+Three hosts: the venue's REST (``rest``) and stream (``stream``) and the client's. The simulation proper
+(:mod:`~faultline.worlds.sim.simulation`) knows nothing of venues or targets; this is where the two meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context as VariableContext
+from contextvars import copy_context
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeVar
+
+from faultline.venues.raw import RawFront
+from faultline.venues.rest import AiohttpFront
+from faultline.venues.stream import StreamFront
+from faultline.worlds.sim.context import HOST, INCARNATION
+from faultline.worlds.sim.simulation import Simulation
+
+from faultline.faults.actions import Action, Cut
+from faultline.faults.chance import Chance
+from faultline.faults.injector import Injector
+from faultline.faults.points import Moment, Plane
+from faultline.venues.base import Context, Venue
+from faultline.venues.interceptor import Interceptor
+from faultline.worlds.base import Addresses, Complaint
+from faultline.worlds.sim.store import INTENT, StoreGuard, memory_folder
+
+T = TypeVar("T")
+FRONTS: Final = MappingProxyType({"raw": RawFront, "aiohttp": AiohttpFront})
+
+
+class SimContext:
+    """The venue's view of the simulated world. Ids count per kind; chance is keyed by the root seed."""
+
+    def __init__(self, simulation: Simulation, seed: int) -> None:
+        self._simulation = simulation
+        self._seed = seed
+        self._ids: dict[str, int] = {}
+
+    def now_s(self) -> float:
+        """Seconds since the run began."""
+        return self._simulation.now_s()
+
+    def wall_s(self) -> float:
+        """Virtual wall clock, seconds since 1970."""
+        return self._simulation.start_wall_s + self._simulation.now_s()
+
+    def new_id(self, kind: str) -> str:
+        """``kind`` with the next number."""
+        count = self._ids[kind] = self._ids.get(kind, 0) + 1
+        return f"{kind}{count}"
+
+    def chance(self, *key: object) -> Chance:
+        """Draws for one purpose."""
+        return Chance(self._seed, "venue", *key)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        """Run ``callback`` after ``delay_s``."""
+        self._simulation.loop.call_later(delay_s, callback)
+
+
+class SimWorld:
+    """One simulated run. ``front`` picks the HTTP server in front of the venue: ``raw`` (fast) or ``aiohttp``."""
+
+    name = "sim"
+    planes = frozenset(Plane)
+    repeatable = True
+
+    def __init__(self, seed: int, *, time_limit_s: float, front: Literal["raw", "aiohttp"] = "raw") -> None:
+        self._seed = seed
+        self._simulation = Simulation(seed=seed, time_limit_s=time_limit_s)
+        self._front_class = FRONTS[front]
+        self._fronts: list[RawFront | AiohttpFront | StreamFront] = []
+        self._contexts: dict[int, VariableContext] = {}
+        self._client_ip = self._simulation.network.add_host("client.test")
+        self._store = StoreGuard(self._crashed_here)
+        self._folder = memory_folder()
+        self._generation = 0
+        self._complaints: list[Complaint] = []
+        self._told = (0, 0)
+
+    def run(self, main: Callable[[], Awaitable[T]]) -> T:
+        """Run ``main`` in virtual time; afterwards nothing of the run is left, in memory or on disk."""
+
+        async def body() -> T:
+            asyncio.get_running_loop().set_exception_handler(self._unhandled)
+            try:
+                with self._store.installed():
+                    return await main()
+            finally:
+                await self._tear_down()
+
+        self._new_store()
+        try:
+            return self._simulation.run(body)
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _tear_down(self) -> None:
+        self._simulation.loop.set_exception_handler(lambda loop, context: None)
+        self._simulation.revive_for_teardown()
+        for front in self._fronts:
+            await front.stop()
+
+    def now_s(self) -> float:
+        """Virtual seconds since the run began."""
+        return self._simulation.now_s()
+
+    def context(self) -> Context:
+        """What the venue may know of this world."""
+        return SimContext(self._simulation, self._seed)
+
+    def arm(self, injector: Injector, upon: Callable[[Action], None]) -> None:
+        """Ask ``injector`` for every segment and connection, and at every store statement."""
+
+        def decide(moment: Moment) -> tuple[Action, ...]:
+            strikes = injector.strike(moment)
+            for receipt, _ in strikes:
+                # Bytes have no effect of their own; what they carried is judged on the message plane.
+                injector.resolve(receipt, "unknown")
+            return tuple(action for _, action in strikes)
+
+        self._simulation.network.decide = decide
+        self._store.arm(injector, upon)
+
+    async def listen(self, venue: Venue, interceptor: Interceptor) -> Addresses:
+        """REST at api.venue.test, the stream at stream.venue.test."""
+        network = self._simulation.network
+        network.add_host("api.venue.test", label="rest")
+        network.add_host("stream.venue.test", label="stream")
+        rest = self._front_class(venue, interceptor)
+        stream = StreamFront(venue, interceptor)
+        self._fronts += [rest, stream]
+        return Addresses(await rest.start("api.venue.test", 80), await stream.start("stream.venue.test", 80))
+
+    def idle(self) -> bool:
+        """No request is being answered."""
+        return all(front.in_flight == 0 for front in self._fronts)
+
+    def cut(self, on: str, cut: Cut) -> int:
+        """End the open connections to the hosts that ``on`` names."""
+        ended = 0
+        for connection in self._simulation.network.connections():
+            if fnmatchcase(connection.label, on):
+                connection.cut(cut.how)
+                ended += 1
+        return ended
+
+    # The client's processes
+
+    def store_path(self) -> Path:
+        """The state file of the client in its present generation."""
+        return self._folder / str(self._generation) / "state.db"
+
+    def _new_store(self) -> None:
+        self._generation += 1
+        self.store_path().parent.mkdir()
+
+    def _context_of(self, incarnation: int) -> VariableContext:
+        context = self._contexts.get(incarnation)
+        if context is None:
+            context = self._contexts[incarnation] = copy_context()
+            context.run(INCARNATION.set, incarnation)
+            context.run(HOST.set, self._client_ip)
+        return context
+
+    def spawn(self, work: Coroutine[Any, Any, T], incarnation: int, intent: str = "") -> asyncio.Task[T]:
+        """Start ``work`` in the client process ``incarnation``."""
+        context = self._context_of(incarnation).copy()
+        context.run(INTENT.set, intent)
+        return self._simulation.loop.create_task(work, context=context)
+
+    def enter(self, incarnation: int, call: Callable[[], T]) -> T:
+        """Call ``call`` in the client process ``incarnation``."""
+        return self._context_of(incarnation).copy().run(call)
+
+    def crash(self, incarnation: int, how: Literal["fin", "silence"]) -> None:
+        """Fence the process and keep a copy of its store as the disk had it."""
+        if self._simulation.is_fenced(incarnation):
+            return
+        before = self.store_path().parent
+        self._new_store()
+        shutil.copytree(before, self.store_path().parent, dirs_exist_ok=True)
+        self._simulation.crash(incarnation, how)
+
+    def crashed(self, incarnation: int) -> bool:
+        """Whether that process is fenced."""
+        return self._simulation.is_fenced(incarnation)
+
+    def _crashed_here(self) -> bool:
+        incarnation = INCARNATION.get()
+        return incarnation is not None and self._simulation.is_fenced(incarnation)
+
+    def left_running(self, incarnation: int) -> list[str]:
+        """Names of its unfinished tasks with the place where each waits."""
+        return [_where(task) for task in self._simulation.loop.tasks_of(incarnation) if not task.done()]
+
+    # What it saw
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        what = context.get("message", "")
+        detail = f"{what}: {type(error).__name__}: {error}" if error is not None else str(what)
+        self._complaints.append(Complaint("unhandled", detail, INCARNATION.get() or 0))
+
+    def complaints(self) -> list[Complaint]:
+        """Unhandled exceptions, blocking calls and escapes since the last call."""
+        simulation = self._simulation
+        escapes, sleeps = self._told
+        found, self._complaints = self._complaints, []
+        found += [Complaint("escape", str(escape)) for escape in simulation.escapes[escapes:]]
+        found += [
+            Complaint("blocking", f"time.sleep({sleep.seconds:g}) at {sleep.where}")
+            for sleep in simulation.blocking_sleeps[sleeps:]
+        ]
+        self._told = (len(simulation.escapes), len(simulation.blocking_sleeps))
+        return found
+
+    def digest(self) -> str:
+        """Hash of virtual time, link and bytes of everything on the wire."""
+        return self._simulation.trace_digest()
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    frames = task.get_stack(limit=1)
+    place = f" at {Path(frames[0].f_code.co_filename).name}:{frames[0].f_lineno}" if frames else ""
+    coroutine = task.get_coro()
+    return f"{getattr(coroutine, '__qualname__', task.get_name())}{place}"
