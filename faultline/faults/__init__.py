@@ -6,44 +6,84 @@
 from __future__ import annotations
 
 from faultline.faults.base import Fault
+from faultline.faults.body import MalformedBody
+from faultline.faults.connection import HalfOpen, ResetPeer, Truncate
 from faultline.faults.disconnect import Disconnect
 from faultline.faults.duplicate import DuplicateRequest
 from faultline.faults.late import LateRequest, LateResponse
+from faultline.faults.latency import Bandwidth, Latency, Slicer
 from faultline.faults.lost import LostRequest, LostResponse
+from faultline.faults.messages import DelayMessage, DropMessage, DuplicateMessage, ReorderMessages, SilentStream
+from faultline.faults.outage import DnsFailure, Partition, Refuse, Timeout
 from faultline.faults.status import StatusStorm
+from faultline.faults.store import StoreError
 from faultline.faults.target import Crash, Restart
 from faultline.faults.venue import PartialFill, Reject, StaleRead, TokenExpiry
 
 FAULTS: dict[str, type[Fault]] = {
+    "bandwidth": Bandwidth,
     "crash": Crash,
+    "delay_message": DelayMessage,
     "disconnect": Disconnect,
+    "dns_failure": DnsFailure,
+    "drop_message": DropMessage,
+    "duplicate_message": DuplicateMessage,
     "duplicate_request": DuplicateRequest,
+    "half_open": HalfOpen,
     "late_request": LateRequest,
     "late_response": LateResponse,
+    "latency": Latency,
     "lost_request": LostRequest,
     "lost_response": LostResponse,
+    "malformed_body": MalformedBody,
     "partial_fill": PartialFill,
+    "partition": Partition,
+    "refuse": Refuse,
     "reject": Reject,
+    "reorder_messages": ReorderMessages,
+    "reset_peer": ResetPeer,
     "restart": Restart,
+    "silent_stream": SilentStream,
+    "slicer": Slicer,
     "stale_read": StaleRead,
     "status_storm": StatusStorm,
+    "store_error": StoreError,
+    "timeout": Timeout,
     "token_expiry": TokenExpiry,
+    "truncate": Truncate,
 }
 
 __all__ = [
     "FAULTS",
+    "Bandwidth",
     "Crash",
+    "DelayMessage",
     "Disconnect",
+    "DnsFailure",
+    "DropMessage",
+    "DuplicateMessage",
     "DuplicateRequest",
     "Fault",
+    "HalfOpen",
     "LateRequest",
     "LateResponse",
+    "Latency",
     "LostRequest",
     "LostResponse",
+    "MalformedBody",
     "PartialFill",
+    "Partition",
+    "Refuse",
     "Reject",
+    "ReorderMessages",
+    "ResetPeer",
     "Restart",
+    "SilentStream",
+    "Slicer",
     "StaleRead",
     "StatusStorm",
+    "StoreError",
+    "Timeout",
     "TokenExpiry",
+    "Truncate",
 ]

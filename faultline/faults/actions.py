@@ -28,7 +28,8 @@ class Delay(_Action, frozen=True, tag="delay"):
 class Hold(_Action, frozen=True, tag="hold"):
     """Nothing gets through until the world's clock reads ``until_s`` (None: for ever). What was held follows then.
 
-    For a message, ``overtaken_by`` holds it back until that many later messages of its connection have passed.
+    For a message, ``overtaken_by`` holds it back until that many later messages of its connection have passed; when
+    none come it follows after a few seconds.
     """
 
     until_s: float | None = None

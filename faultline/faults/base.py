@@ -14,9 +14,10 @@ The classes between :class:`Fault` and the kinds are in ``families.py``: one for
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple, get_args
 
 import msgspec
@@ -49,7 +50,8 @@ class Fault(When, ABC):
     faults a host label, ``rest`` or ``stream``. ``header`` is ``name: pattern`` of a request header, ``topic`` a
     pattern over the topics of stream messages, ``connection`` the number of a connection. ``nth`` picks the nth
     matching moments of the run, ``attempt`` the nth arrival of one intent (its second try is 2), ``first`` stops
-    after so many strikes, ``probability`` decides each matching moment by itself.
+    after so many strikes, ``probability`` decides each matching moment by itself (of a condition on connections:
+    each connection).
 
     All of them narrow: what is left after where, when, ``nth`` and ``first`` is decided by ``probability``. Raises
     ValueError, in the words of a scenario file, for values that contradict each other or could never match.
@@ -69,8 +71,8 @@ class Fault(When, ABC):
     """Strikes once when nothing says how often or for how long: a crash at every request would never end."""
     until_end: ClassVar[bool] = False
     """Whether it needs ``Moment.until_s``."""
-    per_connection: ClassVar[bool] = False
-    """Whether ``probability`` is drawn once for a connection instead of at each point."""
+    whole: ClassVar[str] = ""
+    """What a strike by the clock hits where that is not the endpoints of ``on``: ``client``, ``tokens``."""
     lacks: ClassVar[frozenset[str]] = frozenset()
     """Fields of this base that its points do not carry; giving one is an error instead of a fault that never fires."""
     synonyms: ClassVar[Mapping[str, str]] = {"jitter": "every_jitter_s"}
@@ -89,6 +91,8 @@ class Fault(When, ABC):
         super().__post_init__()
         for name in sorted(self.given & self.lacks):
             raise ValueError(f"{self.kind} has no {name}: the points that it acts on do not carry one")
+        for name in sorted(self.given & _COUNTS if self.shape == "condition" else ()):
+            raise ValueError(f"{self.kind} holds over an interval and counts nothing: leave out {name}")
         counts = (self.nth,) if isinstance(self.nth, int) else self.nth
         if counts is not None and (not counts or min(counts) < 1):
             raise ValueError("nth counts from 1; give a number such as 3, or several such as [1, 3]")
@@ -110,7 +114,7 @@ class Fault(When, ABC):
             for name in sorted(self.given & {"header", "topic", "connection", "nth", "attempt"}):
                 raise ValueError(f"at and every strike {self.kind} by the clock, where there is no {name} to match")
 
-    @property
+    @cached_property
     def given(self) -> frozenset[str]:
         """Names of the fields that differ from their default."""
         return frozenset(field.name for field in fields(self) if getattr(self, field.name) != field.default)
@@ -143,9 +147,18 @@ class Fault(When, ABC):
 
     def about(self, plane: Plane, endpoint: str, phase: str) -> bool:
         """Whether it can ever strike such points: what rules are indexed by."""
-        if phase not in self.phases or not fnmatchcase(endpoint, self.on):
-            return False
-        return plane in self.planes if self.planes else plane is self.plane
+        return phase in self.phases and plane in self.point_planes and fnmatchcase(endpoint, self.on)
+
+    @cached_property
+    def point_planes(self) -> frozenset[Plane]:
+        """The planes of the points that it is asked at."""
+        return self.planes or frozenset({self.plane})
+
+    def can_strike(self, endpoints: Mapping[Plane, Iterable[str]]) -> bool:
+        """Whether ``on`` names one of these endpoints, or it needs none; for checks before a run."""
+        if self.by_the_clock and self.whole:
+            return True
+        return any(fnmatchcase(endpoint, self.on) for plane in self.point_planes for endpoint in endpoints[plane])
 
     def matches(self, moment: Moment) -> bool:
         """Whether the moment is one that ``header``, ``topic``, ``connection`` and ``attempt`` ask for."""
@@ -178,22 +191,21 @@ class Fault(When, ABC):
         return state.matched == self.nth if isinstance(self.nth, int) else state.matched in self.nth
 
     def _drawn(self, moment: Moment, chance: Chance) -> bool:
-        if self.probability >= 1:
-            return True
-        point = moment.point
-        lot = (point.endpoint, point.entity) if self.per_connection else point
-        return chance.child("hit", lot).hits(self.probability)
+        return self.probability >= 1 or chance.child("hit", self.lot(moment)).hits(self.probability)
 
-    @property
+    def lot(self, moment: Moment) -> object:
+        """What ``probability`` is drawn for: each point by itself. A condition may draw once for a connection."""
+        return moment.point
+
+    @cached_property
     def by_the_clock(self) -> bool:
-        """Whether its strikes come at times instead of at points."""
-        timed = self.at_s is not None or self.every_s is not None
-        return self.clocked and timed and self.for_s is None
+        """Whether its strikes come at times instead of at points.
 
-    @property
-    def ends_s(self) -> float | None:
-        """When it is over for good, counted from its start; None when it has no end of its own."""
-        return self.at_s if self.by_the_clock and self.every_s is None else super().ends_s
+        A fault that hits the whole client hits points when ``on`` says which: ``crash: {on: POST /orders, at: 9s}``
+        is at the first order from then on.
+        """
+        timed = self.at_s is not None or self.every_s is not None
+        return self.clocked and timed and self.for_s is None and not (self.whole and "on" in self.given)
 
     def ticks(self, chance: Chance, start_s: float) -> Iterator[tuple[int, float]]:
         """Its own strikes by the clock: (ordinal from 1, time). ``start_s`` is what times count from."""
@@ -210,6 +222,7 @@ class Fault(When, ABC):
         return self.actions(moment, chance)
 
 
+_COUNTS = frozenset({"nth", "attempt", "first"})
 _HOW_OFTEN = frozenset({"nth", "first", "probability", "at_s", "every_s", "for_s", "during_s"})
 
 

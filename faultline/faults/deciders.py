@@ -2,20 +2,26 @@
 
 Random runs, enumeration, replay and shrinking are one run with another decider. Rules are indexed by endpoint, so
 that a moment costs only the rules that can strike it.
+
+Every rule is asked at every moment that it is about, also where the action of an earlier one will win. So no rule's
+count of moments depends on another rule, and removing one moves no decision of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from faultline.faults.actions import Action
+import msgspec
+
+from faultline.faults import injector
+from faultline.faults.actions import Action, Cut
 from faultline.faults.base import Fault, State
 from faultline.faults.chance import Chance
 from faultline.faults.injector import Decision
 from faultline.faults.points import Moment, Plane, Point
-from faultline.faults.schedule import Schedule, ScheduledCondition
+from faultline.faults.schedule import Schedule, ScheduledCondition, ScheduledStrike
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +34,8 @@ class Tick:
     action: Action
 
 
-class Decider(Protocol):
+class Decider(injector.Decider, Protocol):
     """Asked at each fault point, and once for what comes by the clock."""
-
-    def decide(self, moment: Moment) -> tuple[Decision, ...]:
-        """What happens at this moment."""
-        ...
 
     def ticks(self, mark: str | None, t_s: float) -> Sequence[Iterator[Tick]]:
         """Strikes by the clock whose times count from ``mark``, which happened at ``t_s`` (None: from the start)."""
@@ -41,13 +43,14 @@ class Decider(Protocol):
 
 
 class _Rule:
-    """A fault with its label, its chance and the state it has reached."""
+    """A fault with its label, its place among the others, its chance and the state it has reached."""
 
-    __slots__ = ("chance", "fault", "label", "state")
+    __slots__ = ("chance", "fault", "label", "rank", "state")
 
-    def __init__(self, label: str, fault: Fault, seed: int) -> None:
+    def __init__(self, label: str, fault: Fault, seed: int, rank: int) -> None:
         self.label = label
         self.fault = fault
+        self.rank = rank
         self.chance = Chance(seed, "rule", label)
         self.state = State()
 
@@ -59,28 +62,43 @@ class _Rule:
     def ticks(self, start_s: float) -> Iterator[Tick]:
         fault = self.fault
         for ordinal, at_s in fault.ticks(self.chance, start_s):
-            point = Point(fault.plane, fault.on, self.label, ordinal, "tick")
+            point = Point(fault.plane, fault.whole or fault.on, self.label, ordinal, "tick")
             moment = Moment(point, at_s)
             for action in fault.tick_actions(moment, self.chance.child(point)):
                 yield Tick(at_s, self.label, point, action)
 
 
-class Rules:
-    """Decides by the faults of a scenario and keyed chance."""
+class _Index:
+    """Rules by the points that they can strike."""
 
-    def __init__(self, faults: Sequence[Fault], seed: int) -> None:
-        self._rules = [_Rule(label, fault, seed) for label, fault in zip(labels(faults), faults, strict=True)]
-        self._index: dict[tuple[Plane, str, str], list[_Rule]] = {}
+    def __init__(self, rules: Iterable[_Rule]) -> None:
+        self._rules = [rule for rule in rules if not rule.fault.by_the_clock]
+        self._about: dict[tuple[Plane, str, str], list[_Rule]] = {}
+
+    def about(self, point: Point) -> list[_Rule]:
+        """The rules that can strike this point, in scenario order."""
+        where = (point.plane, point.endpoint, point.phase)
+        rules = self._about.get(where)
+        if rules is None:
+            rules = self._about[where] = [rule for rule in self._rules if rule.fault.about(*where)]
+        return rules
+
+
+class Rules:
+    """Decides by the faults of a scenario and keyed chance.
+
+    A rule's chance hangs on its label. To run without one rule and leave the others as they were, give the others
+    under the labels that they had: a mapping from label to fault.
+    """
+
+    def __init__(self, faults: Sequence[Fault] | Mapping[str, Fault], seed: int) -> None:
+        named = faults if isinstance(faults, Mapping) else dict(zip(labels(faults), faults, strict=True))
+        self._rules = [_Rule(label, fault, seed, rank) for rank, (label, fault) in enumerate(named.items())]
+        self._index = _Index(self._rules)
 
     def decide(self, moment: Moment) -> tuple[Decision, ...]:
         """Every rule's actions at this moment, in scenario order."""
-        point = moment.point
-        where = (point.plane, point.endpoint, point.phase)
-        rules = self._index.get(where)
-        if rules is None:
-            rules = self._index[where] = [
-                rule for rule in self._rules if not rule.fault.by_the_clock and rule.fault.about(*where)
-            ]
+        rules = self._index.about(moment.point)
         return tuple(decision for rule in rules for decision in rule.decisions(moment)) if rules else ()
 
     def ticks(self, mark: str | None, t_s: float) -> Sequence[Iterator[Tick]]:
@@ -92,29 +110,50 @@ class Scheduled:
     """Decides by an explicit schedule and nothing else. Points that it does not list pass."""
 
     def __init__(self, schedule: Schedule, seed: int) -> None:
-        self._strikes: dict[Point, list[Decision]] = {}
+        self._strikes: dict[Point, list[ScheduledStrike]] = {}
+        self._bytes: dict[tuple[str, str, str], list[ScheduledStrike]] = {}
         self._ticks: list[Tick] = []
-        self._conditions: list[_Rule] = []
+        conditions: list[_Rule] = []
         for entry in schedule.entries:
             if isinstance(entry, ScheduledCondition):
-                self._conditions.append(_Rule(entry.fault, entry.spec, seed))
-            elif entry.at_s is None:
-                self._strikes.setdefault(entry.point, []).append(Decision(entry.fault, entry.action))
-            else:
+                conditions.append(_Rule(entry.fault, entry.spec, seed, entry.rank))
+            elif entry.at_s is not None:
                 self._ticks.append(Tick(entry.at_s, entry.fault, entry.point, entry.action))
+            elif entry.point.plane is Plane.STREAM and isinstance(entry.action, Cut):
+                self._bytes.setdefault(_link(entry.point), []).append(entry)
+            else:
+                self._strikes.setdefault(entry.point, []).append(entry)
+        self._index = _Index(conditions)
 
     def decide(self, moment: Moment) -> tuple[Decision, ...]:
         """The listed actions of this point, and what the listed conditions ask for."""
-        decisions = list(self._strikes.get(moment.point, ()))
         point = moment.point
-        for rule in self._conditions:
-            if rule.fault.about(point.plane, point.endpoint, point.phase):
-                decisions += rule.decisions(moment)
-        return tuple(decisions)
+        ranked = [(strike.rank, Decision(strike.fault, strike.action)) for strike in self._strikes.get(point, ())]
+        if point.plane is Plane.STREAM:
+            ranked += self._cuts(moment)
+        for rule in self._index.about(point):
+            ranked += [(rule.rank, decision) for decision in rule.decisions(moment)]
+        if len(ranked) > 1:
+            ranked.sort(key=lambda pair: pair[0])
+        return tuple(decision for _, decision in ranked)
+
+    def _cuts(self, moment: Moment) -> Iterator[tuple[int, Decision]]:
+        # A cut belongs to a byte, not to the segment that carried it: segments change when another entry goes.
+        begin = moment.point.nth
+        for strike in self._bytes.get(_link(moment.point), ()):
+            assert isinstance(strike.action, Cut)
+            byte = strike.point.nth + strike.action.after_bytes
+            if begin <= byte < begin + moment.size_bytes:
+                action = msgspec.structs.replace(strike.action, after_bytes=byte - begin)
+                yield strike.rank, Decision(strike.fault, action)
 
     def ticks(self, mark: str | None, t_s: float) -> Sequence[Iterator[Tick]]:
         """The listed ticks, at their own times."""
         return [iter([tick]) for tick in self._ticks] if mark is None else []
+
+
+def _link(point: Point) -> tuple[str, str, str]:
+    return point.endpoint, point.entity, point.phase
 
 
 class Recorder:

@@ -8,13 +8,18 @@ receipt. After the load it is disarmed: the tail of a run is free of faults by c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from faultline.faults.actions import TERMINAL, Action
 from faultline.faults.points import NO_HEADERS, Moment, Plane, Point
 from faultline.faults.schedule import ScheduledStrike
 from faultline.history import History
 from faultline.history.event import Resolved, Struck
+
+WALL_START_S: Final = 1_767_225_600.0
+"""2026-01-01 00:00:00 UTC: when a run begins, where the world does not say."""
 
 EffectKnown = Literal["applied", "not_applied", "unknown"]
 
@@ -43,15 +48,26 @@ class Strike(NamedTuple):
 
 
 class Injector:
-    """Asks ``decider``, writes receipts to ``history``. ``now_s`` is the world's clock since the run began."""
+    """Asks ``decider``, writes receipts to ``history``.
 
-    def __init__(self, decider: Decider, history: History, now_s: Callable[[], float]) -> None:
+    ``now_s`` is the world's clock since the run began, ``wall_s`` its wall clock in seconds since 1970 (not given:
+    a run begins with the year 2026).
+    """
+
+    def __init__(
+        self,
+        decider: Decider,
+        history: History,
+        now_s: Callable[[], float],
+        wall_s: Callable[[], float] | None = None,
+    ) -> None:
         self._decider = decider
         self._history = history
         self._now_s = now_s
+        self._wall_s = wall_s if wall_s is not None else lambda: WALL_START_S + now_s()
         self._receipts = 0
         self._marks: dict[str, float] = {}
-        self._holding: set[tuple[str, str]] = set()
+        self._holding: set[tuple[str, str, str]] = set()
         self.struck: list[ScheduledStrike] = []
         self._listeners: list[Callable[[str, float], None]] = []
         self.armed = False
@@ -90,13 +106,19 @@ class Injector:
         if not self.armed:
             return ()
         point = Point(plane, endpoint, entity, nth, phase)
-        moment = Moment(point, self._now_s(), headers, topic, connection, self._marks, size_bytes)
-        return self.strike(moment)
+        moment = Moment(
+            point, self._now_s(), headers, topic, connection, self._marks, size_bytes, wall_s=self._wall_s()
+        )
+        return self._strike(moment)
 
     def strike(self, moment: Moment) -> tuple[Strike, ...]:
-        """As :meth:`ask`, for a moment made elsewhere."""
+        """As :meth:`ask`, for a moment made elsewhere. Time and marks are this run's, whatever the moment says."""
         if not self.armed:
             return ()
+        now = {"t_s": self._now_s(), "wall_s": self._wall_s(), "marks": self._marks}
+        return self._strike(msgspec.structs.replace(moment, **now))
+
+    def _strike(self, moment: Moment) -> tuple[Strike, ...]:
         decisions = self._decider.decide(moment)
         if not decisions:
             return ()
@@ -110,10 +132,11 @@ class Injector:
     def _begin_once(self, fault: str, point: Point, action: Action, holds: bool) -> int:
         # A condition acts on every segment of a connection; one receipt for each connection says so.
         if holds:
-            if (fault, point.entity) in self._holding:
+            where = (fault, point.endpoint, point.entity)
+            if where in self._holding:
                 self.struck_last_t = self._now_s()
                 return 0
-            self._holding.add((fault, point.entity))
+            self._holding.add(where)
         return self.begin(fault, point, action)
 
     def begin(self, fault: str, point: Point, action: Action, at_s: float | None = None) -> int:
@@ -135,6 +158,7 @@ class Injector:
             )
         )
         self.mark(fault.partition("#")[0])
+        self.mark(fault)
         return self._receipts
 
     def resolve(self, receipt: int, effect: EffectKnown) -> None:

@@ -7,7 +7,7 @@ fault itself with its interval.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from faultline.faults.actions import Action
 from faultline.faults.base import Fault
@@ -16,12 +16,16 @@ from faultline.faults.points import Point
 
 @dataclass(frozen=True, slots=True)
 class ScheduledStrike:
-    """``action`` at ``point``; for a strike by the clock, at ``at_s`` of the run."""
+    """``action`` at ``point``; for a strike by the clock, at ``at_s`` of the run.
+
+    ``rank`` is the place of its fault in the scenario: what strikes the same point acts in that order.
+    """
 
     fault: str
     point: Point
     action: Action
     at_s: float | None = None
+    rank: int = 0
 
     def __str__(self) -> str:
         when = "" if self.at_s is None else f" at {self.at_s:.3f} s"
@@ -30,11 +34,15 @@ class ScheduledStrike:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledCondition:
-    """``spec``, a fault that holds over an interval. ``kind`` is its name in the table of faults."""
+    """``spec``, a fault that holds over an interval. ``kind`` is its name in the table of faults.
+
+    Its chance hangs on the label ``fault``, so it makes the same draws alone as among others. ``rank`` as for a strike.
+    """
 
     fault: str
     kind: str
     spec: Fault
+    rank: int = 0
 
     def __str__(self) -> str:
         return f"{self.fault}: {self.spec!r}"
@@ -54,15 +62,17 @@ class Schedule:
 
     @classmethod
     def of(cls, struck: Iterable[ScheduledStrike], faults: Mapping[str, Fault]) -> Schedule:
-        """The schedule that repeats what was struck. ``faults`` are the rules by label.
+        """The schedule that repeats what was struck. ``faults`` are the rules by label, in scenario order.
 
         A condition is kept once, whole.
         """
+        ranks = {label: rank for rank, label in enumerate(faults)}
         entries: dict[Entry, None] = {}
         for strike in struck:
             fault = faults.get(strike.fault)
+            rank = ranks.get(strike.fault, len(ranks))
             if fault is not None and fault.shape == "condition":
-                entries[ScheduledCondition(strike.fault, fault.kind, fault)] = None
+                entries[ScheduledCondition(strike.fault, fault.kind, fault, rank)] = None
             else:
-                entries[strike] = None
+                entries[replace(strike, rank=rank)] = None
         return cls(tuple(entries))

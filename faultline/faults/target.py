@@ -26,6 +26,7 @@ class _Ending(Fault, ABC):
     phases = frozenset({"before", "after"})
     clocked = True
     once = True
+    whole = "client"
     lacks = frozenset({"topic"})
 
     on: str = "POST *"

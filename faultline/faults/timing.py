@@ -175,9 +175,12 @@ class When:
 
     @property
     def ends_s(self) -> float | None:
-        """When it is over for good, counted from its start; None when it has no end of its own."""
+        """When it has had its time, counted from its start; None when its times say nothing about that.
+
+        That is the end of its interval; for ``at`` alone, the earliest that it can strike or begin.
+        """
         if self.during_s is not None:
             return self.during_s[1]
-        if self.every_s is not None:
+        if self.every_s is not None or (self.at_s is None and self.for_s is None):
             return None
-        return None if self.for_s is None else (self.at_s or 0.0) + self.for_s
+        return (self.at_s or 0.0) + (self.for_s or 0.0)

@@ -109,6 +109,7 @@ class TokenExpiry(Fault):
     phases = frozenset({"before"})
     clocked = True
     once = True
+    whole = "tokens"
     lacks = frozenset({"topic"})
 
     header: str | None = "authorization: *"
