@@ -1,1 +1,13 @@
 """The remote API: its contract, its order engine and ledger, and the adapters that put it on a wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from faultline.venues.generic import PROFILE as GENERIC
+from faultline.venues.profile import Profile
+
+PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({profile.name: profile for profile in (GENERIC,)})
+"""Every venue that a scenario can name."""

@@ -98,6 +98,11 @@ class Connection(Protocol):
         """Number of the connection, from 1."""
         ...
 
+    @property
+    def request(self) -> Request:
+        """The handshake: path, query and headers."""
+        ...
+
     def push(self, message: Message) -> None:
         """Queue ``message``; order is kept. Does nothing once the connection is gone."""
         ...

@@ -1,0 +1,172 @@
+"""The generic venue's JSON: what its requests look like, and what it says. No behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from faultline.history.attribution import Identity
+from faultline.venues.base import Request, Response
+from faultline.venues.broker import Fill, Order, Placement, check_amount, plain
+from faultline.venues.ratelimit import Headers
+
+Json = Mapping[str, object]
+
+ENDPOINTS: Final = (
+    "POST /auth/token",
+    "POST /auth/refresh",
+    "GET /time",
+    "GET /health",
+    "POST /orders",
+    "GET /orders",
+    "GET /orders/{id}",
+    "DELETE /orders/{id}",
+    "PUT /orders/{id}",
+    "GET /fills",
+    "GET /positions",
+)
+PUBLIC: Final = frozenset(ENDPOINTS[:4])
+"""Endpoints that need no token."""
+TEMPLATES: Final = frozenset(endpoint.partition(" ")[2] for endpoint in ENDPOINTS)
+_OP: Final = {"POST /orders": "place", "DELETE /orders/{id}": "cancel", "PUT /orders/{id}": "replace"}
+_JSON: Final = ("Content-Type", "application/json")
+_ENDPOINT_MAX: Final = 120
+
+encode = msgspec.json.Encoder().encode
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Body of ``POST /auth/token``."""
+
+    client_id: str
+    client_secret: str
+
+
+class Refresh(msgspec.Struct, frozen=True):
+    """Body of ``POST /auth/refresh``."""
+
+    refresh_token: str
+
+
+class Replacement(msgspec.Struct, frozen=True):
+    """Body of ``PUT /orders/{id}``. Raises ValueError as a placement does."""
+
+    quantity: Decimal
+    price: Decimal
+
+    def __post_init__(self) -> None:
+        check_amount("quantity", self.quantity)
+        check_amount("price", self.price)
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A message from a client on the stream."""
+
+    op: str
+    topics: tuple[str, ...] = ()
+
+
+read_placement = msgspec.json.Decoder(Placement).decode
+read_login = msgspec.json.Decoder(Login).decode
+read_refresh = msgspec.json.Decoder(Refresh).decode
+read_replacement = msgspec.json.Decoder(Replacement).decode
+read_command = msgspec.json.Decoder(Command).decode
+
+
+class Located(msgspec.Struct, frozen=True):
+    """Where a request goes: ``template`` is its path with the id replaced, ``order`` the id."""
+
+    method: str
+    template: str
+    order: str = ""
+
+    @property
+    def endpoint(self) -> str:
+        """As fault points have it."""
+        return f"{self.method} {self.template}"[:_ENDPOINT_MAX]
+
+    @property
+    def route(self) -> str:
+        """The endpoint that answers it: a HEAD is a GET whose body is not sent."""
+        return f"{'GET' if self.method == 'HEAD' else self.method} {self.template}"
+
+
+def locate(request: Request) -> Located:
+    """Find the endpoint of any request, also of one that goes nowhere."""
+    path = request.path
+    if path.startswith("/orders/"):
+        order = path[8:]
+        if order and "/" not in order:
+            return Located(request.method, "/orders/{id}", order)
+    return Located(request.method, path)
+
+
+def identity_of(request: Request) -> Identity:
+    """What a request shows of itself. A body that cannot be read shows nothing."""
+    located = locate(request)
+    op = _OP.get(located.endpoint, "")
+    if located.order:
+        return Identity(order=located.order, op=op)
+    if op == "place":
+        try:
+            return placed_identity(read_placement(request.body))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return Identity(op=op)
+    return Identity(key=request.query.get("client_order_id", ""))
+
+
+def placed_identity(placement: Placement) -> Identity:
+    """What an order shows of itself."""
+    fields = (
+        ("price", "" if placement.price is None else str(placement.price)),
+        ("quantity", str(placement.quantity)),
+        ("symbol", placement.symbol),
+        ("side", placement.side),
+    )
+    return Identity(key=placement.client_order_id or "", fields=fields, op="place")
+
+
+def order_json(order: Order) -> Json:
+    """An order as clients see it."""
+    return {
+        "order_id": order.order_id,
+        "client_order_id": order.client_order_id,
+        "symbol": order.symbol,
+        "side": order.side,
+        "type": order.type,
+        "quantity": plain(order.quantity),
+        "price": None if order.price is None else plain(order.price),
+        "filled": plain(order.filled),
+        "status": order.status,
+        "reason": order.reason,
+    }
+
+
+def fill_json(fill: Fill, *, sequence: bool = True) -> Json:
+    """A fill as clients see it; on a stream without sequences it does not tell its own."""
+    seen: dict[str, object] = {
+        "fill_id": fill.fill_id,
+        "order_id": fill.order_id,
+        "client_order_id": fill.client_order_id,
+        "symbol": fill.symbol,
+        "side": fill.side,
+        "quantity": plain(fill.quantity),
+        "price": plain(fill.price),
+        "fee": plain(fill.fee),
+    }
+    if sequence:
+        seen["sequence"] = fill.sequence
+    return seen
+
+
+def answer(status: int, body: Json, headers: Headers = ()) -> Response:
+    """A response with a JSON body."""
+    return Response(status, encode(body), (_JSON, *headers))
+
+
+def error(status: int, code: str, message: str, headers: Headers = (), **more: object) -> Response:
+    """An error as clients see it."""
+    return answer(status, {"error": code, "message": message, **more}, headers)
