@@ -1,0 +1,126 @@
+"""The aiohttp front: the same venue behind the server that many real APIs' test doubles use.
+
+It is built on aiohttp's low-level server: every path goes to the venue, which answers 404 itself. Slower than the
+raw front, and the proof that the seam is right: the same tests run against both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from aiohttp import web
+
+from faultline.venues.base import Broken, Request, Venue
+from faultline.venues.ending import PARTIAL_PAUSE_S, finish, reset
+from faultline.venues.http import split_target
+from faultline.venues.interceptor import Interceptor
+
+_SHUTDOWN_S = 0.01
+_KEEPALIVE_S = 3600.0
+
+
+class _Server(web.Server):
+    """aiohttp's low-level server, which also numbers connections as they are made."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ordinals: WeakKeyDictionary[asyncio.BaseTransport, int] = WeakKeyDictionary()
+        self._accepted = 0
+
+    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._accepted += 1
+        self.ordinals[transport] = self._accepted
+
+
+class AiohttpFront:
+    """Serves ``venue`` through aiohttp. ``async start`` returns the URL; ``in_flight`` counts unanswered requests."""
+
+    def __init__(self, venue: Venue, interceptor: Interceptor) -> None:
+        self.venue = venue
+        self.interceptor = interceptor
+        self.in_flight = 0
+        self._handlers: set[asyncio.Task[Any]] = set()
+        self._over = asyncio.Event()
+        self._http: _Server | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int = 0) -> str:
+        """Listen. ``port`` 0 takes a free one. Returns the base URL."""
+        # A handler must outlive its client: a request that arrived takes effect whether or not anybody waits.
+        self._http = _Server(
+            self._answer,
+            request_factory=self._request,
+            handler_cancellation=False,
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_S,
+            auto_decompress=False,
+        )
+        self._server = await asyncio.get_running_loop().create_server(self._http, host, port)
+        port = port or self._server.sockets[0].getsockname()[1]
+        return f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Stop listening, drop every connection and every handler, also those that a fault holds for ever."""
+        if self._server is None or self._http is None:
+            return
+        self._server.close()
+        self._over.set()
+        handlers = list(self._handlers)
+        for handler in handlers:
+            handler.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)
+        await self._http.shutdown(_SHUTDOWN_S)
+        await self._server.wait_closed()
+        self._server = self._http = None
+
+    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        # client_max_size=0: aiohttp's own limit would answer 413 before a fault sees the request.
+        loop = asyncio.get_running_loop()
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=0)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        self._handlers.add(task)
+        task.add_done_callback(self._handlers.discard)
+        ordinal, sent_s = self._origin(request.transport)
+        path, query = split_target(request.raw_path)
+        headers: dict[str, str] = {}
+        for name, value in request.headers.items():
+            name = name.lower()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        self.in_flight += 1
+        try:
+            body = await request.read()
+            seen = Request(request.method, path, query, headers, body, ordinal, sent_s)
+            response = await self.interceptor.request(seen, self.venue)
+        finally:
+            self.in_flight -= 1
+        if isinstance(response, Broken):
+            await self._break(request, response)
+            # aiohttp takes a ConnectionError from a handler for a client that went away, and says nothing.
+            raise ConnectionResetError("cut by a fault")
+        return web.Response(status=response.status, body=response.body, headers=response.headers)
+
+    def _origin(self, transport: asyncio.Transport | None) -> tuple[int, float | None]:
+        """Which connection a request came on, and when it was sent if the world knows. 0 once it is gone."""
+        if transport is None or self._http is None:
+            return 0, None
+        return self._http.ordinals.get(transport, 0), transport.get_extra_info("sent_at_s")
+
+    async def _break(self, request: web.BaseRequest, broken: Broken) -> None:
+        transport = request.transport
+        if transport is None:
+            return
+        if broken.partial:
+            transport.write(broken.partial)
+            await asyncio.sleep(PARTIAL_PAUSE_S)
+        if broken.how == "silence":
+            await self._over.wait()
+        elif broken.how == "rst":
+            reset(transport)
+        else:
+            finish(transport)
