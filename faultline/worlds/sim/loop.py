@@ -1,0 +1,317 @@
+"""The event loop of the simulated world: a ready queue, a heap of timers, and a clock that jumps.
+
+When nothing is ready, the clock jumps to the next timer; when there is no timer either, the tasks would wait for
+ever, and that is an error, not a hang. ``call_soon`` stays first in, first out, as asyncio documents.
+
+Three details come from real loops and bugs they hide or show:
+
+* Virtual time starts at 0 for the harness; the code under test reads 1000 s more. A monotonic clock near zero makes
+  "was it used in the last 15 s" checks against a default of 0.0 come out wrong.
+* Timers fire a microsecond late, as real ones do. At exactly their time, code that re-arms a timer when
+  ``now <= deadline`` turns for ever (aiohttp's keep-alive did).
+* A loop that only polls (``await sleep(0)`` until some time has come) makes no timer due, so after many turns without
+  progress the clock creeps forward by itself.
+
+Tasks and futures hash by the order in which they were first hashed, not by address: a set of them iterates alike in
+every process. A fenced incarnation (see ``crash.py``) has its handles collected instead of run. Everything a real
+loop does with the operating system is in :class:`~faultline.worlds.sim.escapes.NoOperatingSystem`, as an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import heapq
+from asyncio import events
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from faultline.errors import SimDeadlock, SimLivelock, SimTimeLimit
+from faultline.worlds.sim.active import STATE
+from faultline.worlds.sim.context import HOST, INCARNATION
+from faultline.worlds.sim.endpoints import SimulatedEndpoints
+from faultline.worlds.sim.waiting import describe_waiting
+
+if TYPE_CHECKING:
+    import socket
+
+    from faultline.worlds.sim.network import Network
+    from faultline.worlds.sim.simulation import Simulation
+    from faultline.worlds.sim.transport import SimTransport
+
+T = TypeVar("T")
+MONOTONIC_START_S: Final = 1000.0
+TIMER_LATENESS_S: Final = 1e-6
+IDLE_TURNS_FREE: Final = 10_000
+IDLE_TURNS_MAX: Final = 2_000_000
+READS_FREE: Final = 10_000
+_CREEP_S: Final = 1e-6
+_COLLECT_EVERY_TURNS: Final = 1 << 16
+
+
+class _OrderedHash:
+    """Hashes by order of first use within its loop."""
+
+    _loop: Any
+    _ordinal: int
+
+    def __hash__(self) -> int:
+        try:
+            return self._ordinal
+        except AttributeError:
+            ordinal = self._ordinal = self._loop.next_ordinal()
+            return ordinal  # type: ignore[no-any-return]
+
+
+class SimFuture(_OrderedHash, asyncio.Future[T]):
+    """A future whose place in a set does not depend on its address."""
+
+    __hash__ = _OrderedHash.__hash__
+
+
+class SimTask(_OrderedHash, asyncio.Task[T]):
+    """A task whose place in a set does not depend on its address, and that knows whose it is."""
+
+    __hash__ = _OrderedHash.__hash__
+    incarnation: int | None = None
+
+
+class _Arrival(events.Handle):
+    """A handle in the timer heap without the rest of a TimerHandle."""
+
+    __slots__ = ("_scheduled",)
+
+
+class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
+    """An asyncio event loop in virtual time. Made by :class:`~faultline.worlds.sim.simulation.Simulation`."""
+
+    _ready: deque[events.Handle]
+    _closed: bool
+    _stopping: bool
+
+    def __init__(self, simulation: Simulation, time_limit_s: float) -> None:
+        super().__init__()
+        self.simulation = simulation
+        self.network: Network
+        self.now_s = 0.0
+        self.executor_offset_s = 0.0
+        self.in_executor = False
+        self.turns = 0
+        self.fenced: set[int] = set()
+        self.graveyard: list[events.Handle] = []
+        self.time_limit_s = time_limit_s
+        self._tokens: dict[int, tuple[socket.socket, SimTransport]] = {}
+        self._heap: list[tuple[float, int, Any]] = []
+        self._sequence = 0
+        self._cancelled_count = 0
+        self._idle_turns = 0
+        self._reads_in_turn = 0
+        self._read_turn = -1
+        self._fatal: BaseException | None = None
+        self._ordinals = 0
+        self._clock_resolution = 1e-9
+        self.set_task_factory(self._make_task)
+
+    # Identity
+
+    def next_ordinal(self) -> int:
+        """The next number for the hash of a task or future."""
+        self._ordinals += 1
+        return self._ordinals
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """A future of this loop."""
+        return SimFuture(loop=self)
+
+    def _make_task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        context: Context | None = None,
+        **options: Any,
+    ) -> asyncio.Task[T]:
+        incarnation = INCARNATION.get()
+        if context is not None and incarnation is not None and context.get(INCARNATION) is None:
+            # create_task(context=Context()) must not escape the fence
+            context.run(INCARNATION.set, incarnation)
+            context.run(HOST.set, HOST.get())
+        if options.get("name") is None:
+            options["name"] = f"Task-{self._ordinals + 1}"  # asyncio's own number goes on from run to run
+        task: SimTask[T] = SimTask(coro, loop=loop, context=context, **options)
+        owner = incarnation if context is None else context.get(INCARNATION)
+        if owner is not None:
+            task.incarnation = owner
+        return task
+
+    def tasks_of(self, incarnation: int) -> list[asyncio.Task[Any]]:
+        """The unfinished tasks of one incarnation, oldest first."""
+        mine = [task for task in asyncio.all_tasks(self) if getattr(task, "incarnation", None) == incarnation]
+        return sorted(mine, key=hash)
+
+    # Time
+
+    def time(self) -> float:
+        """The monotonic clock of the code under test."""
+        return self.now_s + MONOTONIC_START_S
+
+    def read_clock_s(self) -> float:
+        """:meth:`now_s` for code that reads the clock itself; creeps when it is read over and over in one step."""
+        if self._read_turn != self.turns:
+            self._read_turn = self.turns
+            self._reads_in_turn = 0
+        self._reads_in_turn += 1
+        if self._reads_in_turn > READS_FREE:
+            self.now_s += min(_CREEP_S * (self._reads_in_turn // READS_FREE), 1e-3)
+        return self.now_s + self.executor_offset_s
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See asyncio."""
+        return self.call_at(self.now_s + MONOTONIC_START_S + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See asyncio. ``when`` is in :meth:`time`'s scale."""
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        timer = events.TimerHandle(when, callback, args, self, context)
+        timer._scheduled = True  # type: ignore[attr-defined]
+        self._sequence += 1
+        heapq.heappush(self._heap, (when - MONOTONIC_START_S + TIMER_LATENESS_S, self._sequence, timer))
+        return timer
+
+    def deliver_at(self, at_s: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
+        """Run ``callback`` in ``context`` at exactly ``at_s`` (:attr:`now_s`'s scale): for what the network does."""
+        self._sequence += 1
+        heapq.heappush(self._heap, (at_s, self._sequence, _Arrival(callback, args, self, context)))
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        if not handle._scheduled:  # type: ignore[attr-defined]
+            return
+        self._cancelled_count += 1
+        if self._cancelled_count > 256 and self._cancelled_count * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if not entry[2]._cancelled]
+            heapq.heapify(self._heap)
+            self._cancelled_count = 0
+
+    # Running
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """See asyncio."""
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        handle = events.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """See asyncio. Raises SimEscape in any other thread: when it would take effect cannot be replayed."""
+        if STATE.sim is self.simulation and get_ident() != STATE.thread_id:
+            raise self.simulation.escaped(
+                "call_soon_threadsafe() from another thread", "run blocking work with asyncio.to_thread()"
+            )
+        return self.call_soon(callback, *args, context=context)
+
+    def is_in_the_void(self) -> bool:
+        """Whether the running code belongs to a process that has crashed."""
+        return bool(self.fenced) and INCARNATION.get() in self.fenced
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with ``error`` at the next turn, whatever the code under test does with its own exceptions."""
+        if self._fatal is None:
+            self._fatal = error
+
+    def _run_once(self) -> None:
+        if self._fatal is not None:
+            fatal, self._fatal = self._fatal, None
+            raise fatal
+        ready, heap = self._ready, self._heap
+        if not ready:
+            if not self._jump():
+                return
+            heap = self._heap
+        else:
+            self._idle_turns += 1
+            if self._idle_turns > IDLE_TURNS_FREE:
+                self._creep()
+        now_s = self.now_s
+        while heap and heap[0][0] <= now_s:
+            handle = heapq.heappop(heap)[2]
+            if handle._cancelled:
+                self._cancelled_count -= 1
+                continue
+            handle._scheduled = False
+            ready.append(handle)
+        self.turns += 1
+        if not self.turns % _COLLECT_EVERY_TURNS:
+            gc.collect(1)  # automatic collection is off: when it would run depends on the whole process
+        self._run_ready(len(ready))
+
+    def _run_ready(self, count: int) -> None:
+        take = self._ready.popleft
+        fenced = self.fenced
+        for _ in range(count):
+            handle = take()
+            if handle._cancelled:
+                continue
+            if fenced and handle._context.get(INCARNATION) in fenced:  # type: ignore[attr-defined]
+                self.graveyard.append(handle)
+                continue
+            handle._run()
+
+    def _jump(self) -> bool:
+        """Move the clock to the next timer. False when the loop is stopping and there is none."""
+        heap = self._heap
+        while heap and heap[0][2]._cancelled:
+            heapq.heappop(heap)
+            self._cancelled_count -= 1
+        if not heap:
+            if self._stopping:
+                return False
+            raise SimDeadlock(
+                f"at {self.now_s:g} s nothing is ready and no timer is set; these tasks wait for something that "
+                f"cannot come any more:\n{describe_waiting(self)}\n"
+                "Give what they wait for a timeout, or make sure that somebody answers."
+            )
+        at_s = heap[0][0]
+        if at_s > self.time_limit_s:
+            raise SimTimeLimit(
+                f"the run passed its limit of {self.time_limit_s:g} s of virtual time; these tasks are unfinished:\n"
+                f"{describe_waiting(self)}\nRaise time_limit_s, or find out what never ends."
+            )
+        if at_s > self.now_s:
+            self.now_s = at_s
+            self._idle_turns = 0
+        return True
+
+    def _creep(self) -> None:
+        self.now_s += min(_CREEP_S * (self._idle_turns // IDLE_TURNS_FREE), 1e-3)
+        if self._idle_turns > IDLE_TURNS_MAX:
+            self._idle_turns = 0
+            raise SimLivelock(
+                f"the loop turned {IDLE_TURNS_MAX} times and nobody waited for anything; these tasks are unfinished:\n"
+                f"{describe_waiting(self)}\nPoll with a real pause (asyncio.sleep(0.1)) or wait for an event."
+            )
+
+    def close(self) -> None:
+        """Drop everything that is still scheduled."""
+        if not self._closed:
+            super().close()
+            self._heap.clear()
+            self._tokens.clear()
+            self.graveyard.clear()
+
+    def _process_events(self, event_list: object) -> None:
+        """Nothing to do: there is no selector."""
+
+    def _write_to_self(self) -> None:
+        """Nothing to wake: there is no selector."""
