@@ -6,6 +6,7 @@ is why it is not in ``venues/``.)
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 import msgspec
@@ -49,6 +50,10 @@ class RateBucket(msgspec.Struct, frozen=True):
     window_s: float
     weights: tuple[tuple[str, int], ...]
     kind: Literal["sliding", "fixed"] = "sliding"
+
+    def weight_of(self, endpoint: str) -> int:
+        """What one request to ``endpoint`` costs: the weight of the first pattern that matches, else nothing."""
+        return next((weight for pattern, weight in self.weights if fnmatchcase(endpoint, pattern)), 0)
 
 
 class ClientPolicy(msgspec.Struct, frozen=True):

@@ -1,1 +1,102 @@
-"""Oracles: one property each, checked on a finished history."""
+"""Oracles: one property each, checked on a finished history in one linear pass.
+
+===================== ================================================================== ==============
+name                  holds when                                                         checks
+===================== ================================================================== ==============
+no_duplicates         one intent became one order, one fill was applied once             C1
+no_lost_intent        every intent took effect, or its caller was told that it did not   C2
+no_lost_ack           what was answered ok is there, and the client still knows it       C3
+no_lost_events        the client knows of everything that happened to its orders         C4 C5 C7
+fills_conserved       fills, quantities and positions add up on both sides               C8
+legal_order_states    orders and beliefs only take steps that the contract allows        C10 C14
+reconciled            the belief is the truth at the end, and never ahead of it          C11 C12 C13
+resolved_unknowns     what the client did not know it found out, and right               C2 C11
+recovers              every caller is answered soon after the last fault                 C17 C28
+no_stuck_tasks        nothing waits for ever, no exception disappears                    C17
+rate_limit_respected  sends keep within the limits and wait when told to                 C20 C21
+token_valid_at_send   no token is used that the client could know to be dead             C18
+latency               percentiles of the time to an answer are within bounds             C28
+not_vacuous           something struck, so that the others could have failed             V
+===================== ================================================================== ==============
+
+``no_loss`` stands for the three loss oracles. The numbers are those of the catalogue of checkers; each class has
+them in ``checks``. A new oracle is one file and one line in :data:`ORACLES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from faultline.oracles.base import Finding, Oracle, Verdict, VerdictName, verdict
+from faultline.oracles.fills_conserved import FillsConserved
+from faultline.oracles.latency import Latency
+from faultline.oracles.legal_order_states import LegalOrderStates
+from faultline.oracles.no_duplicates import NoDuplicates
+from faultline.oracles.no_loss import NoLoss
+from faultline.oracles.no_lost_ack import NoLostAck
+from faultline.oracles.no_lost_events import NoLostEvents
+from faultline.oracles.no_lost_intent import NoLostIntent
+from faultline.oracles.no_stuck_tasks import NoStuckTasks
+from faultline.oracles.rate_limit import RateLimitRespected
+from faultline.oracles.reconciled import Reconciled
+from faultline.oracles.recovers import Recovers
+from faultline.oracles.resolved_unknowns import ResolvedUnknowns
+from faultline.oracles.token_valid_at_send import TokenValidAtSend
+from faultline.oracles.vacuity import Evidence, NotVacuous, inconclusive
+
+ORACLES: Final[Mapping[str, type[Oracle]]] = MappingProxyType(
+    {
+        oracle.name: oracle
+        for oracle in (
+            NoDuplicates,
+            NoLostIntent,
+            NoLostAck,
+            NoLostEvents,
+            FillsConserved,
+            LegalOrderStates,
+            Reconciled,
+            ResolvedUnknowns,
+            Recovers,
+            NoStuckTasks,
+            RateLimitRespected,
+            TokenValidAtSend,
+            Latency,
+            NotVacuous,
+        )
+    }
+)
+"""Every oracle by the name that a scenario calls it. Parameters are the fields of the class."""
+
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"no_loss": ("no_lost_intent", "no_lost_ack", "no_lost_events")}
+)
+"""Names that stand for several oracles."""
+
+__all__ = [
+    "GROUPS",
+    "ORACLES",
+    "Evidence",
+    "FillsConserved",
+    "Finding",
+    "Latency",
+    "LegalOrderStates",
+    "NoDuplicates",
+    "NoLoss",
+    "NoLostAck",
+    "NoLostEvents",
+    "NoLostIntent",
+    "NoStuckTasks",
+    "NotVacuous",
+    "Oracle",
+    "RateLimitRespected",
+    "Reconciled",
+    "Recovers",
+    "ResolvedUnknowns",
+    "TokenValidAtSend",
+    "Verdict",
+    "VerdictName",
+    "inconclusive",
+    "verdict",
+]

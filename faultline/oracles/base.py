@@ -11,12 +11,19 @@ from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
-from faultline.history import History
+from faultline.history import History, Ledger
+from faultline.history.event import Belief, Boot, Struck
 
 VerdictName = Literal["pass", "fail", "unknown"]
 
 FINDINGS_MAX = 100
 """A verdict keeps the first findings; ``count`` says how many there were."""
+
+EPSILON_S = 1e-9
+"""Times that differ by less are equal: they are sums of floats."""
+
+NEVER_T = float("inf")
+"""The time of what does not happen."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -68,13 +75,66 @@ def verdict(
     return Verdict(name, "pass", judged, summary)
 
 
-def unattributed_doubt(history: History) -> str:
-    """The reason for doubt while some effect cannot be tied to an intent, else the empty string."""
+def unattributed_doubt(history: History, *kinds: str) -> str:
+    """The reason for doubt while some effect cannot be tied to an intent, else the empty string.
+
+    ``kinds`` are the effects that matter (``order``, ``fill``, ``reject``...); without them all do.
+    """
     loose = history.ledger.unattributed
+    if kinds:
+        loose = [effect for effect in loose if effect.what in kinds]
     if not loose:
         return ""
     first = loose[0]
+    effects = "effect" if len(loose) == 1 else "effects"
     return (
-        f"{len(loose)} effect(s) cannot be tied to an intent (first: {first.what} of order {first.order} "
-        f"at {first.t:.3f} s), so neither a duplicate nor an absence can be told"
+        f"{len(loose)} {effects} cannot be tied to an intent (first: {first.what} of order {first.order or '?'} "
+        f"at {seconds(first.t)}), so neither a duplicate nor an absence can be told"
     )
+
+
+def speaks(history: History) -> bool:
+    """Whether this is a history of a client that tells what it believes, or should."""
+    return bool(history.of(Belief) or history.of(Boot))
+
+
+def ending_doubt(history: History) -> str:
+    """The reason for doubt when the client's view at the end is not known, else the empty string."""
+    if history.ledger.final is not None:
+        return ""
+    if not history.of(Belief):
+        return "the client never told what it believes"
+    return "the client's view at the end is missing: its last process gave no final belief"
+
+
+def last_fault_t(history: History) -> float:
+    """From when on the client could recover: the last fault was over and the last process that crashed was back."""
+    over = history.phase_t("faults_over")
+    if over is None:
+        struck = history.of(Struck)
+        over = struck[-1].t if struck else 0.0
+    boots = history.of(Boot)
+    return max(over, boots[-1].t) if len(boots) > 1 else over
+
+
+def seconds(t: float) -> str:
+    """A time of the run as findings write it: ``3.120 s``."""
+    return f"{t:.3f} s"
+
+
+def described(ledger: Ledger, intent: str) -> str:
+    """An intent as findings name it: ``intent I7 (buy 4 NQ at 100.25)``."""
+    wanted = ledger.intents.get(intent)
+    if wanted is None:
+        return f"intent {intent}"
+    price = f" at {wanted.price}" if wanted.price else ""
+    if wanted.op == "cancel":
+        return f"intent {intent} (cancel {wanted.of})"
+    if wanted.op == "replace":
+        return f"intent {intent} (change {wanted.of} to {wanted.quantity}{price})"
+    return f"intent {intent} ({wanted.side} {wanted.quantity} {wanted.symbol}{price})"
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """``1 order``, ``2 orders``; ``nouns`` where an s does not do."""
+    return f"{count} {noun}" if count == 1 else f"{count} {nouns or noun + 's'}"
