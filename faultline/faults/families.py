@@ -26,6 +26,12 @@ Way = Literal["up", "down"]
 """A direction where only one makes sense."""
 
 
+def only_requests(fault: Fault) -> None:
+    """Check that ``on`` does not name a stream. Raises ValueError."""
+    if fault.on.startswith("stream"):
+        raise ValueError(f"{fault.kind} does not act on streams; write on like POST /orders or * /orders*")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RequestFault(Fault, ABC):
     """Acts on HTTP requests and their responses. ``POST *`` unless ``on`` says otherwise: what has an effect."""
@@ -37,8 +43,7 @@ class RequestFault(Fault, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.on.startswith("stream"):
-            raise ValueError(f"{self.kind} acts on requests; write on like POST /orders or * /orders*")
+        only_requests(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,7 +149,7 @@ class Injector:
                 t=now,
                 receipt=self._receipts,
                 fault=fault,
-                plane=point.plane,
+                plane=point.plane.value,
                 endpoint=point.endpoint,
                 entity=point.entity,
                 nth=point.nth,

@@ -11,7 +11,7 @@ from faultline.faults.actions import Crash as CrashNow
 from faultline.faults.actions import Restart as RestartNow
 from faultline.faults.base import Fault, at_least, one_of
 from faultline.faults.chance import Chance
-from faultline.faults.families import Side
+from faultline.faults.families import Side, only_requests
 from faultline.faults.points import Moment, Plane
 from faultline.units import Seconds
 
@@ -35,6 +35,7 @@ class _Ending(Fault, ABC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        only_requests(self)
         one_of("phase", self.phase, Side)
         at_least("down", self.down_s, 0)
 

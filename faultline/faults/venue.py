@@ -8,7 +8,7 @@ from faultline.faults.actions import Action, ExpireTokens, FillPart, Stale
 from faultline.faults.actions import Reject as RejectNow
 from faultline.faults.base import Fault, at_least
 from faultline.faults.chance import Chance
-from faultline.faults.families import VenueFault
+from faultline.faults.families import VenueFault, only_requests
 from faultline.faults.points import Moment, Plane
 from faultline.units import Seconds
 
@@ -114,6 +114,10 @@ class TokenExpiry(Fault):
 
     header: str | None = "authorization: *"
     refresh_too: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        only_requests(self)
 
     def actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
         """Expire the tokens."""
