@@ -53,6 +53,8 @@ def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str
         session: Session = kwargs[FIXTURE]
         session.run(lambda: obj(*args, **kwargs))
 
+    # pytest looks the function up by name when it makes the item, so that is where the wrapper must stand.
+    setattr(collector.obj, name, in_the_world)
     return list(collector._genfunctions(name, in_the_world))
 
 
