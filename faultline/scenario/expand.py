@@ -1,0 +1,151 @@
+"""Parameters and matrices: one file, several scenarios.
+
+``params: {p: 50%}`` gives ``${p}`` a value, ``matrix: {how: [fin, rst]}`` gives ``${how}`` several, one scenario for
+each combination. A value that is nothing but ``${p}`` takes the parameter's type; inside a longer text the
+parameter is put in as it was written. ``$${`` stands for a plain ``${``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Final, TypeAlias
+
+from faultline.scenario.document import Document, Path, Plain, Problems, did_you_mean
+from faultline.scenario.yaml12 import scalar
+
+CELLS_MAX: Final = 1_000
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
+
+Scalar: TypeAlias = "bool | int | float | str"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One combination: the tree with every parameter put in, and the values of the matrix as text."""
+
+    tree: dict[str, Plain]
+    values: Mapping[str, str]
+
+    @property
+    def suffix(self) -> str:
+        """What tells its scenario's name from those of the other cells: `` [how=fin]``."""
+        shown = ", ".join(f"{name}={value}" for name, value in self.values.items())
+        return f" [{shown}]" if shown else ""
+
+
+def show(value: Scalar) -> str:
+    """A value as a scenario file writes it."""
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def expand(
+    document: Document, tree: dict[str, Plain], overrides: Mapping[str, str], problems: Problems
+) -> tuple[list[Cell], set[str]]:
+    """Every cell of the file, and which of ``overrides`` it knows.
+
+    ``overrides`` are values from the command line, as text; one for a matrix keeps only that value.
+    """
+    axes = _axes(tree, problems)
+    known = set(axes) & set(overrides)
+    for name in known:
+        value = scalar(overrides[name])
+        axes[name] = ((overrides[name] if value is None or isinstance(value, tuple | dict) else value),)
+    cells = prod(len(values) for values in axes.values())
+    if cells > CELLS_MAX:
+        problems.at(("matrix",), f"{cells} combinations; a file may have up to {CELLS_MAX}")
+        return [], known
+    matrix = tree.get("matrix")
+    of_matrix = [name for name in axes if isinstance(matrix, dict) and name in matrix]
+    body = {key: value for key, value in tree.items() if key not in ("params", "matrix")}
+    made: list[Cell] = []
+    used: set[str] = set()
+    for values in product(*axes.values()):
+        values_by_name = dict(zip(axes, values, strict=True))
+        filler = _Filler(values_by_name, problems, used)
+        filled = {key: filler.fill(value, (key,)) for key, value in body.items()}
+        made.append(Cell(filled, {name: show(values_by_name[name]) for name in of_matrix}))
+    for name in axes:
+        if name not in used:
+            section = "matrix" if name in of_matrix else "params"
+            problems.at_key((section, name), f"nothing uses ${{{name}}}; use it or remove it")
+    return made, known
+
+
+def _axes(tree: dict[str, Plain], problems: Problems) -> dict[str, tuple[Scalar, ...]]:
+    """The values of each parameter; those of ``params`` have one."""
+    axes: dict[str, tuple[Scalar, ...]] = {}
+    for name, value in _section(tree, "params", problems):
+        if (single := _scalar(value, ("params", name), problems)) is not None:
+            axes[name] = (single,)
+    for name, value in _section(tree, "matrix", problems):
+        path: Path = ("matrix", name)
+        if name in axes:
+            problems.at_key(path, f"{name!r} is in params too; keep one")
+        elif not isinstance(value, tuple) or not value:
+            problems.at(path, "expected a list of values, such as [fin, rst]")
+        else:
+            singles = [_scalar(item, (*path, index), problems) for index, item in enumerate(value)]
+            axes[name] = tuple(single for single in singles if single is not None)
+            if len({show(single) for single in axes[name]}) < len(axes[name]):
+                problems.at(path, "a value is there twice")
+    return axes
+
+
+def _section(tree: dict[str, Plain], section: str, problems: Problems) -> Iterator[tuple[str, Plain]]:
+    names = tree.get(section)
+    if names is None:
+        return
+    if not isinstance(names, dict):
+        problems.at((section,), "expected a mapping of names to values")
+        return
+    for name, value in names.items():
+        if NAME.fullmatch(name):
+            yield name, value
+        else:
+            problems.at_key((section, name), f"{name!r} cannot be a name: use letters, digits and _")
+
+
+def _scalar(value: Plain, path: Path, problems: Problems) -> Scalar | None:
+    if value is None or isinstance(value, tuple | dict):
+        problems.at(path, "expected a single value")
+        return None
+    if isinstance(value, str) and _REFERENCE.search(value):
+        problems.at(path, "a parameter cannot refer to another")
+        return None
+    return value
+
+
+class _Filler:
+    """Puts one combination of values into a tree."""
+
+    def __init__(self, values: Mapping[str, Scalar], problems: Problems, used: set[str]) -> None:
+        self._values = values
+        self._problems = problems
+        self._used = used
+
+    def fill(self, value: Plain, path: Path) -> Plain:
+        """``value`` with its references replaced."""
+        if isinstance(value, tuple):
+            return tuple(self.fill(item, (*path, index)) for index, item in enumerate(value))
+        if isinstance(value, dict):
+            return {key: self.fill(item, (*path, key)) for key, item in value.items()}
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        whole = _REFERENCE.fullmatch(value)
+        if whole and whole[1] is not None:
+            return self._value(whole[1], path)
+        return _REFERENCE.sub(lambda found: "${" if found[1] is None else show(self._value(found[1], path)), value)
+
+    def _value(self, name: str, path: Path) -> Scalar:
+        name = name.strip()
+        if name not in self._values:
+            hint = did_you_mean(name, self._values) or "; name it under params or matrix"
+            self._problems.at(path, f"unknown parameter ${{{name}}}{hint}")
+            return ""
+        self._used.add(name)
+        return self._values[name]
