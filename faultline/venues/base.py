@@ -21,6 +21,7 @@ class Request:
     """An HTTP request. Header names are lower case; ``path`` is without the query.
 
     ``connection`` numbers TCP connections from 1. ``sent_s`` is when the client sent it, where the world knows.
+    ``number`` counts the arrivals of a run from 1; the interceptor sets it.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Request:
     body: bytes = b""
     connection: int = 0
     sent_s: float | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The generic venue: a small trading API that can be set to behave like the real ones (docs/generic-venue.md).
 
-It routes, checks tokens and limits, asks the injector at its own decisions (accept, match, read), and writes its
-ledger into the history. The engine, the waiting, the stream and the JSON each have their own file.
+It routes, checks tokens and limits, asks the injector at its own decisions (accept, match, read), and leaves the
+rest to others: the engine, the waiting, the ledger's record, the stream and the JSON each have their own file.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from faultline.faults.injector import Injector
 from faultline.faults.points import Plane
 from faultline.history import Aliases, History
 from faultline.history.attribution import Attribution, Identity
-from faultline.history.event import Connected, Effect, TokenEnded, TokenIssued
+from faultline.history.event import Connected, TokenEnded, TokenIssued
 from faultline.venues.auth import Auth, Grant
 from faultline.venues.base import Connection, Context, Request, Response
-from faultline.venues.broker import Broker, Entry, Order, Placement, Refused, plain
+from faultline.venues.broker import Broker, Order, Placement, Refused, plain
 from faultline.venues.matching import Matching
 from faultline.venues.profile import Profile
 from faultline.venues.ratelimit import RateLimiter
+from faultline.venues.record import Record
 from faultline.venues.settings import GenericSettings
 from faultline.venues.topics import Topics
 from faultline.venues.wire import (
@@ -52,7 +53,6 @@ NO_SUCH_STREAM: Final = 4404
 FILLS_MAX: Final = 500
 
 _STATUS: Final = {"duplicate_client_order_id": 409, "order_not_found": 404, "rejected": 422}
-_UNTIED: Final[tuple[str | None, str]] = (None, "")
 
 
 class GenericVenue:
@@ -80,14 +80,12 @@ class GenericVenue:
         self._limiter = RateLimiter(
             [limit.bucket() for limit in settings.rate_limit], ban_after=settings.ban_after, ban_s=settings.ban_s
         )
-        self._broker = Broker(settings.idempotency, Decimal(str(settings.fee)), self._entered)
-        self._matching = Matching(settings, context, self._broker, injector)
         self._topics = Topics(settings, context, snapshot=self._open_orders, on_subscribed=self._subscribed)
-        self._ties: dict[str, tuple[str | None, str]] = {}
+        self._record = Record(history, attribution, injector, self._topics, sequences=settings.sequences)
+        self._broker = Broker(settings.idempotency, Decimal(str(settings.fee)), self._record.enter)
+        self._matching = Matching(settings, context, self._broker, injector)
         self._nth_order: defaultdict[str, int] = defaultdict(int)
         self._nth_read: defaultdict[str, int] = defaultdict(int)
-        self._lines = 0
-        self._effects = 0
         self._routes: dict[str, Callable[[Request, Located], Response]] = {
             "POST /auth/token": self._login,
             "POST /auth/refresh": self._refresh,
@@ -118,7 +116,7 @@ class GenericVenue:
 
     def effects(self) -> int:
         """How many changes the venue has made: of orders (refusals are none), and tokens issued."""
-        return self._effects + self._auth.issued
+        return self._record.effects + self._auth.issued
 
     def idle(self) -> bool:
         """Nothing is left to happen by itself."""
@@ -130,7 +128,13 @@ class GenericVenue:
 
     def handle(self, request: Request) -> Response:
         """Answer a request. Its effect is in the ledger when this returns. Never raises, whatever arrived."""
-        located = locate(request)
+        self._cause = request.number
+        try:
+            return self._charged(request, locate(request))
+        finally:
+            self._cause = 0
+
+    def _charged(self, request: Request, located: Located) -> Response:
         status, headers = self._limiter.charge(self._context.now_s(), located.endpoint)
         if status:
             code = "banned" if status == 418 else "rate_limited"
@@ -186,7 +190,7 @@ class GenericVenue:
         now, order_id = self._context.now_s(), self._context.new_id("order")
         if reason is not None:
             return self._reject(now, order_id, placement, identity, reason)
-        self._ties[order_id] = self._attribution.tie_order(order_id, identity)
+        self._record.expect_order(order_id, identity)
         order = self._broker.place(now, order_id, placement)
         self._matching.accepted(order, entity, nth)
         return answer(201, order_json(self._broker.order(order_id) or order))
@@ -202,14 +206,14 @@ class GenericVenue:
     def _refusal(self, entity: str, nth: int) -> str | None:
         reason = None
         for receipt, action in self._injector.ask(Plane.VENUE, "accept", entity, nth, "decide"):
-            struck = isinstance(action, Reject) and reason is None
+            # What is struck is the acceptance, and a refused order has none.
+            self._injector.resolve(receipt, "not_applied")
             if isinstance(action, Reject) and reason is None:
                 reason = action.reason
-            self._injector.resolve(receipt, "applied" if struck else "not_applied")
         return reason
 
     def _reject(self, now: float, order_id: str, placement: Placement, identity: Identity, reason: str) -> Response:
-        self._ties[order_id] = self._attribution.intent_of(identity)
+        self._record.expect_refusal(order_id, identity)
         order = self._broker.reject(now, order_id, placement, reason)
         return error(422, "rejected", reason, order=order_json(order))
 
@@ -301,43 +305,6 @@ class GenericVenue:
         self._topics.disconnected(connection)
 
     # What goes into the history
-
-    def _entered(self, entry: Entry) -> None:
-        order, fill, what = entry.order, entry.fill, entry.what
-        self._lines += 1
-        self._effects += what != "reject"
-        tied, how = self._ties[order.order_id]
-        intent = tied
-        if what in ("cancel", "replace"):
-            intent, how = self._attribution.intent_of(Identity(order=order.order_id, op=what))
-        elif what in ("fill", "expire") and tied is not None:
-            how = "order"
-        price = fill.price if fill is not None else order.price
-        self._history.append(
-            Effect(
-                t=entry.t,
-                sequence=self._lines,
-                what=what,
-                order=order.order_id,
-                intent=intent,
-                tied_by=how,
-                before=entry.before,
-                after=order.status,
-                key=order.client_order_id or "",
-                symbol=order.symbol,
-                side=order.side,
-                quantity=plain(fill.quantity if fill is not None else order.quantity),
-                price="" if price is None else plain(price),
-                filled=plain(order.filled),
-                fill=fill.fill_id if fill is not None else "",
-                fee=plain(fill.fee) if fill is not None else "0",
-            )
-        )
-        self._injector.mark(what)
-        entity = tied or "-"
-        if fill is not None:
-            self._topics.publish("fills", entity, fill.fill_id, fill_json(fill, sequence=self._settings.sequences))
-        self._topics.publish("orders", entity, order.order_id, order_json(order))
 
     def _token_issued(self, alias: str, until_s: float) -> None:
         self._history.append(TokenIssued(t=self._context.now_s(), token=alias, until_t=until_s))

@@ -12,9 +12,9 @@ from collections import deque
 from typing import Final, cast
 
 from faultline.venues.base import Broken, Request, Response, Venue
-from faultline.venues.ending import PARTIAL_PAUSE_S, finish, reset
 from faultline.venues.http import CONTINUE, BadRequest, Incoming, RequestParser, serialise, split_target
 from faultline.venues.interceptor import Interceptor
+from faultline.venues.kill import PARTIAL_PAUSE_S, finish, reset
 
 PIPELINE_MAX: Final = 64
 """Requests read ahead on one connection before reading pauses."""

@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from faultline.venues.base import Broken, Request, Venue
-from faultline.venues.ending import PARTIAL_PAUSE_S, finish, reset
 from faultline.venues.http import split_target
 from faultline.venues.interceptor import Interceptor
+from faultline.venues.kill import PARTIAL_PAUSE_S, finish, reset
 
 _SHUTDOWN_S = 0.01
 _KEEPALIVE_S = 3600.0

@@ -17,9 +17,9 @@ from websockets.exceptions import ConnectionClosed
 
 from faultline.faults.actions import How
 from faultline.venues.base import Message, Request, Venue
-from faultline.venues.ending import finish, reset
 from faultline.venues.http import split_target
 from faultline.venues.interceptor import Interceptor
+from faultline.venues.kill import finish, reset
 
 ABNORMAL: Final = 1006
 """No close frame was seen (RFC 6455, 7.1.5)."""
