@@ -1,0 +1,1 @@
+"""Systems under test: ordinary API clients that know nothing of faultline."""
