@@ -76,11 +76,11 @@ def run(path: str, *, seed: int = 0, target: str | None = None) -> Run:
         raise _usage(f"{path} expands to {len(scenarios)} scenarios; run() takes a file with one")
     scenario = scenarios[0]
     if target is not None:
-        return run_plan(make_plan(scenario, TargetRef("given", target)), seed)
+        return run_plan(make_plan(scenario, TargetRef("given", target, path)), seed)
     if len(scenario.targets) != 1:
         raise _usage(f"{path} has the targets {', '.join(scenario.targets)}; pick one with target=")
     ((name, spec),) = scenario.targets.items()
-    return run_plan(make_plan(scenario, TargetRef(name, spec)), seed)
+    return run_plan(make_plan(scenario, TargetRef(name, spec, path)), seed)
 
 
 def _usage(message: str) -> FaultlineError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextvars import copy_context
 from typing import Any, Final
 
 import msgspec
@@ -54,6 +55,8 @@ class Driver:
         self._attribution = attribution
         self._injector = injector
         self._reader = BeliefReader()
+        # A crash can strike inside the client's running step; what follows from it must not run in its dead context.
+        self._own_context = copy_context()
         self._client: OrdersTarget | None = None
         self._incarnation = 0
         self._up = asyncio.Event()
@@ -114,7 +117,7 @@ class Driver:
         self._world.crash(self._incarnation, action.how)
         self._ended(action.how)
         self._injector.mark("crash")
-        asyncio.get_running_loop().call_later(action.down_s, self.boot)
+        asyncio.get_running_loop().call_later(action.down_s, self.boot, context=self._own_context)
 
     def restart(self, action: Restart) -> None:
         """The process is stopped the orderly way; the next boots ``down_s`` later."""
@@ -122,7 +125,10 @@ class Driver:
             return
         client, incarnation = self._client, self._incarnation
         self._ended("stop")
-        self._stopping = asyncio.ensure_future(self._restart(client, incarnation, action.down_s))
+        loop = asyncio.get_running_loop()
+        self._stopping = loop.create_task(
+            self._restart(client, incarnation, action.down_s), context=self._own_context
+        )
 
     async def _restart(self, client: OrdersTarget, incarnation: int, down_s: float) -> None:
         await self._stop(client, incarnation)

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Final
 
-from faultline.errors import Problem, ScenarioError, UnsupportedFault
+from faultline.errors import ScenarioError, UnsupportedFault
 from faultline.faults.base import Fault
 from faultline.faults.chance import Chance
 from faultline.faults.deciders import labels
@@ -70,14 +70,13 @@ def make_plan(scenario: Scenario, target: TargetRef) -> Plan:
     """
     make_world = WORLDS.get(scenario.world)
     if make_world is None:
-        raise ScenarioError(
-            [_problem(scenario, f"unknown world {scenario.world!r}{_hint(scenario.world, WORLDS)}", "world")]
-        )
+        unknown = f"unknown world {scenario.world!r}{_hint(scenario.world, WORLDS)}"
+        raise ScenarioError([scenario.problem(unknown, "world")])
     profile = PROFILES[scenario.venue.profile]
     problems = [
-        _problem(scenario, message, "faults", position)
+        scenario.problem(message, "faults", position)
         for position, fault in enumerate(scenario.faults)
-        if (message := _mismatch(fault, profile, scenario.world))
+        if (message := _mismatch(fault, profile))
     ]
     if problems:
         raise UnsupportedFault("\n".join(str(problem) for problem in problems))
@@ -85,13 +84,8 @@ def make_plan(scenario: Scenario, target: TargetRef) -> Plan:
     lacking = sorted({intent.op for intent in intents if not target.can(intent.op)})
     if lacking:
         message = f"the workload has {' and '.join(lacking)} intents, and {target.spec} has no such method"
-        raise ScenarioError([_problem(scenario, message, "workload")])
+        raise ScenarioError([scenario.problem(message, "workload")])
     return Plan(scenario, target, intents, lambda seed: make_world(seed, scenario.time_limit_s))
-
-
-def _problem(scenario: Scenario, message: str, *where: str | int) -> Problem:
-    line, column = scenario.where(*where)
-    return Problem(str(scenario.path), line, column, message)
 
 
 def _hint(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
@@ -99,18 +93,22 @@ def _hint(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f" (known: {', '.join(known)})"
 
 
-def _mismatch(fault: Fault, profile: Profile, world: str) -> str:
+def _mismatch(fault: Fault, profile: Profile) -> str:
     """Why this fault can never strike here, or the empty string."""
-    if fault.plane not in _PLANES[world]:
-        return f"{fault.kind}: the {world} world does not carry {fault.plane} faults"
-    endpoints = profile.endpoints[fault.plane]
-    if not any(fnmatchcase(endpoint, fault.on) for endpoint in endpoints):
-        hint = _hint(fault.on, endpoints)
-        return f"{fault.kind}: no endpoint of the {profile.name} venue matches on: {fault.on!r}{hint}"
-    return ""
+    if fault.by_the_clock and fault.plane in (Plane.TARGET, Plane.VENUE):
+        return ""
+    planes = fault.planes or {fault.plane}
+    endpoints = [
+        endpoint for plane in sorted(planes) for endpoint in _ENDPOINTS.get(plane, profile.endpoints.get(plane, ()))
+    ]
+    if any(fnmatchcase(endpoint, fault.on) for endpoint in endpoints):
+        return ""
+    hint = _hint(fault.on, endpoints)
+    return f"{fault.kind}: no endpoint of the {profile.name} venue matches on: {fault.on!r}{hint}"
 
 
-_PLANES: Final[Mapping[str, frozenset[Plane]]] = {"sim": frozenset(Plane)}
+_ENDPOINTS: Final[Mapping[Plane, tuple[str, ...]]] = {Plane.TARGET: ("store",)}
+"""Endpoints that a world has whatever the venue."""
 
 
 def _intents(workload: OrdersWorkload) -> tuple[Intent, ...]:

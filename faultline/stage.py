@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Final, cast
 
 from faultline.driver import Driver
@@ -47,6 +48,8 @@ class Stage:
         self._decider = decider
         self._driver: Driver | None = None
         self._clock: list[asyncio.Task[None]] = []
+        # A mark can be made inside the client's running step; the clock must not tick in the client's context.
+        self._own_context = copy_context()
         self._interceptor = Interceptor(
             injector,
             history,
@@ -77,8 +80,9 @@ class Stage:
     # What comes by the clock
 
     def _wind(self, mark: str | None, t_s: float) -> None:
+        loop = asyncio.get_running_loop()
         for ticks in self._decider.ticks(mark, t_s):
-            self._clock.append(asyncio.ensure_future(self._strike_by_the_clock(ticks)))
+            self._clock.append(loop.create_task(self._strike_by_the_clock(ticks), context=self._own_context))
 
     async def _strike_by_the_clock(self, ticks: Iterator[Tick]) -> None:
         for tick in ticks:

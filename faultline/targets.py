@@ -76,17 +76,21 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class TargetRef:
-    """``path/to/file.py:Class``: where a target is. ``name`` is what the scenario calls it."""
+    """``path/to/file.py:Class``: where a target is. ``name`` is what the scenario calls it.
+
+    The path counts from the working folder, else from ``near`` (the scenario's own file) or a folder above that.
+    """
 
     name: str
     spec: str
+    near: str = ""
 
     def load(self) -> type[OrdersTarget]:
         """The class. Raises TargetError that says what is missing, or what went wrong in its import."""
         file, _, attribute = self.spec.rpartition(":")
         if not file or not attribute.isidentifier():
             raise UsageError(f"{self.spec!r} does not name a target; write path/to/file.py:Class")
-        module = _module(Path(file))
+        module = _module(self._found(Path(file)))
         found = getattr(module, attribute, None)
         if not isinstance(found, type):
             classes = sorted(name for name, value in vars(module).items() if isinstance(value, type))
@@ -95,6 +99,13 @@ class TargetRef:
         if lacking:
             raise UsageError(f"{self.spec} cannot be driven: it has no {', '.join(lacking)}; see docs/targets.md")
         return cast("type[OrdersTarget]", found)
+
+    def _found(self, file: Path) -> Path:
+        if self.near and not file.is_absolute() and not file.exists():
+            for folder in Path(self.near).resolve().parents:
+                if (folder / file).is_file():
+                    return folder / file
+        return file
 
     def can(self, op: str) -> bool:
         """Whether the target has the method for this kind of intent."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from faultline.history import History, Ledger
-from faultline.history.event import Intent
+from faultline.history.event import Answered, Intent, Received
 from faultline.oracles.agreement import NOT_LIVE, UNSURE, shown_belief, shown_truth, state_agrees, true_filled
 from faultline.oracles.base import (
     Finding,
@@ -22,8 +22,11 @@ from faultline.oracles.base import (
 
 @dataclass(frozen=True)
 class ResolvedUnknowns:
-    """Every order answered ``info``, or held as unknown or pending, is believed as it is at the end; and no order
-    answered ``fail`` lives or was filled.
+    """Every order whose outcome was in doubt is believed as it is at the end; and no order answered ``fail`` lives or
+    was filled.
+
+    In doubt is an order that was answered ``info``, that the client holds as unknown or pending, or one whose answer
+    did not reach the client: it was lost or cut off on the way, or was a 5xx, which says nothing.
 
     Not knowing is legal while faults last, not for ever. A *phantom reject* is an order that the client disowns
     although it exists; a *phantom success* one that it believes in although it never did.
@@ -39,6 +42,7 @@ class ResolvedUnknowns:
         findings: list[Finding] = []
         judged = 0
         open_end = ""
+        unheard = _unheard(history)
         for intent in ledger.intents.values():
             if intent.op != "place":
                 continue
@@ -47,7 +51,11 @@ class ResolvedUnknowns:
             if answer is not None and answer.outcome == "fail":
                 judged += 1
                 findings += _disowned(ledger, intent)
-            elif (answer is not None and answer.outcome == "info") or (view is not None and view.state in UNSURE):
+            elif (
+                intent.id in unheard
+                or (answer is not None and answer.outcome == "info")
+                or (view is not None and view.state in UNSURE)
+            ):
                 judged += 1
                 if ledger.final is None or not ledger.tells_orders:
                     open_end = ending_doubt(history) or "the client never told what it believes of orders"
@@ -80,6 +88,16 @@ class ResolvedUnknowns:
         believed = f"at the end the client believes {shown_belief(view)}"
         what = f"{described(ledger, intent.id)} is {kind}: {believed}, and {truth}"
         return [Finding(what, ledger.final.t, intent.id)]
+
+
+def _unheard(history: History) -> set[str]:
+    """Intents of which some request got no answer that says anything."""
+    mute = {
+        answered.request
+        for answered in history.of(Answered)
+        if answered.fate in ("lost", "cut") or answered.status >= 500
+    }
+    return {received.entity for received in history.of(Received) if received.request in mute}
 
 
 def _disowned(ledger: Ledger, intent: Intent) -> list[Finding]:
