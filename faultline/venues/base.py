@@ -21,7 +21,8 @@ class Request:
     """An HTTP request. Header names are lower case; ``path`` is without the query.
 
     ``connection`` numbers TCP connections from 1. ``sent_s`` is when the client sent it, where the world knows.
-    ``number`` counts the arrivals of a run from 1; the interceptor sets it.
+    ``number`` counts the arrivals of a run from 1; the interceptor sets it. ``gone`` tells whether the client has hung
+    up meanwhile.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Request:
     connection: int = 0
     sent_s: float | None = None
     number: int = 0
+    gone: Callable[[], bool] = field(default=lambda: False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

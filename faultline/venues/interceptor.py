@@ -105,7 +105,7 @@ class Interceptor:
             if early is not None:
                 return early
             grown = venue.effects()
-            response = venue.handle(request)
+            response = venue.handle(arrival.request)
             applied: EffectKnown = "applied" if venue.effects() > grown else "not_applied"
             for receipt in waiting:
                 self._injector.resolve(receipt, applied)
@@ -140,7 +140,7 @@ class Interceptor:
             )
         )
         self._injector.mark(endpoint)
-        return _Arrival(request, self._arrivals, endpoint, entity, nth)
+        return _Arrival(replace(request, number=self._arrivals), self._arrivals, endpoint, entity, nth)
 
     def _ask(self, arrival: _Arrival, phase: str, size_bytes: int) -> tuple[Strike, ...]:
         return self._injector.ask(
@@ -207,8 +207,7 @@ class Interceptor:
     def _copy(self, arrival: _Arrival, venue: Venue, copies: int, gap_s: float) -> None:
         def deliver() -> None:
             self.in_flight -= 1
-            self._arrive(arrival.request, venue, retry_of=arrival.number)
-            venue.handle(arrival.request)
+            venue.handle(self._arrive(arrival.request, venue, retry_of=arrival.number).request)
 
         loop = asyncio.get_running_loop()
         for ordinal in range(1, copies + 1):
@@ -221,6 +220,8 @@ class Interceptor:
         return Response(reply.status, reply.body, reply.headers)
 
     def _answered(self, arrival: _Arrival, status: int, fate: Fate, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        if fate == "sent" and arrival.request.gone():
+            fate = "lost"
         retry_after = next((value for name, value in headers if name.lower() == "retry-after"), None)
         self._history.append(
             Answered(

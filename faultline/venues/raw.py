@@ -156,7 +156,16 @@ class _Connection(asyncio.Protocol):
     async def _answer(self, incoming: Incoming, sent_s: float | None) -> None:
         head = incoming.head
         path, query = split_target(head.target)
-        request = Request(head.method, path, query, head.headers, incoming.body, self._ordinal, sent_s)
+        request = Request(
+            head.method,
+            path,
+            query,
+            head.headers,
+            incoming.body,
+            self._ordinal,
+            sent_s,
+            gone=self._transport.is_closing,
+        )
         response = await self._front.interceptor.request(request, self._front.venue)
         if self._mute:
             return

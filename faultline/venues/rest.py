@@ -95,7 +95,16 @@ class AiohttpFront:
         self.in_flight += 1
         try:
             body = await request.read()
-            seen = Request(request.method, path, query, headers, body, ordinal, sent_s)
+            seen = Request(
+                request.method,
+                path,
+                query,
+                headers,
+                body,
+                ordinal,
+                sent_s,
+                gone=lambda: request.transport is None or request.transport.is_closing(),
+            )
             response = await self.interceptor.request(seen, self.venue)
         finally:
             self.in_flight -= 1
