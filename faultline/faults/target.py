@@ -78,7 +78,10 @@ class Restart(_Ending):
     """The client is stopped the orderly way and started again.
 
     In the real world: every deploy. Clean-up code runs, and what it forgets to write down is lost all the same.
-    ``down`` (a duration, default 500ms) is how long it stays away. Where and when are as for ``crash``.
+    ``down`` (a duration, default 500ms) is how long it stays away. With ``at`` or ``every`` it happens at that time;
+    otherwise at a request of ``on`` (default ``POST *``) or, with ``on: store``, at a statement of its store.
+    ``phase`` is ``before`` or ``after`` (default) the effect of the request, or the commit of the statement. Given
+    neither a time nor a number it strikes once.
 
     Proves that a client can be stopped at any point and carries on from its store.
     """

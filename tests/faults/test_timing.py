@@ -4,7 +4,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultline.faults.chance import Chance
@@ -120,6 +120,7 @@ def windows(when: When, chance: Chance, until_s: float) -> list[tuple[float, flo
     return [(t_s, min(t_s + (when.for_s or 0), stop)) for _, t_s in early]
 
 
+@settings(deadline=None)
 @given(repeating, st.integers(0, 5), st.floats(0, 80))
 def test_repeated_intervals_are_those_of_the_clock(when: When, seed: int, t_s: float) -> None:
     chance = Chance(seed)
@@ -127,6 +128,7 @@ def test_repeated_intervals_are_those_of_the_clock(when: When, seed: int, t_s: f
     assert when.active(t_s, {}, chance) == bool(inside)
 
 
+@settings(deadline=None)
 @given(repeating, st.integers(0, 5), st.floats(0, 80))
 def test_an_interval_lasts_exactly_until_its_end(when: When, seed: int, t_s: float) -> None:
     chance = Chance(seed)
