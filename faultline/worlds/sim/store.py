@@ -170,13 +170,14 @@ class _GuardedCursor(sqlite3.Cursor):
 
 def _connect(database: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
     if _guard is None or INCARNATION.get() is None:
-        return _real_connect(database, *args, **kwargs)
+        plain: sqlite3.Connection = _real_connect(database, *args, **kwargs)
+        return plain
     if "factory" in kwargs:
         raise SimEscape(
             "sqlite3.connect(factory=...) inside a simulation: the store's fault points need a connection class of "
             "their own. Use the default factory in the simulated world, or run this target in a live world."
         )
-    connection = cast("_Guarded", _real_connect(database, *args, factory=_Guarded, **kwargs))
+    connection: _Guarded = _real_connect(database, *args, factory=_Guarded, **kwargs)
     connection._timeout_s = float(args[0] if args else kwargs.get("timeout", 5.0))
     return connection
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context as VariableContext
 from contextvars import copy_context
 from fnmatch import fnmatchcase
@@ -32,7 +32,10 @@ from faultline.worlds.base import Addresses, Complaint
 from faultline.worlds.sim.store import INTENT, StoreGuard, memory_folder
 
 T = TypeVar("T")
-FRONTS: Final = MappingProxyType({"raw": RawFront, "aiohttp": AiohttpFront})
+FRONTS: Final[Mapping[str, type[RawFront] | type[AiohttpFront]]] = MappingProxyType(
+    {"raw": RawFront, "aiohttp": AiohttpFront}
+)
+"""HTTP servers that can stand in front of a venue."""
 
 
 class SimContext:
