@@ -11,8 +11,6 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
-import msgspec
-
 from faultline.faults.actions import ExpireTokens, Reject, Stale
 from faultline.faults.injector import Injector
 from faultline.faults.points import Plane
@@ -34,6 +32,7 @@ from faultline.venues.wire import (
     TEMPLATES,
     Json,
     Located,
+    Unreadable,
     answer,
     error,
     fill_json,
@@ -139,7 +138,9 @@ class GenericVenue:
         if status:
             code = "banned" if status == 418 else "rate_limited"
             return error(status, code, "too many requests; Retry-After says when to come back", headers)
+        self._record.cause = request.number
         response = self._answer(request, located)
+        self._record.cause = 0
         return Response(response.status, response.body, (*response.headers, *headers)) if headers else response
 
     def _answer(self, request: Request, located: Located) -> Response:
@@ -153,7 +154,7 @@ class GenericVenue:
             return route(request, located)
         except Refused as refused:
             return error(_STATUS.get(refused.code, 409), refused.code, str(refused))
-        except (msgspec.DecodeError, UnicodeDecodeError, _BadQuery) as problem:
+        except Unreadable as problem:
             return error(400, "bad_request", str(problem))
 
     # Tokens and the like
@@ -240,7 +241,7 @@ class GenericVenue:
         keys = request.query.get("client_order_id")
         status = request.query.get("status")
         if status not in (None, "open"):
-            raise _BadQuery("status may only be open")
+            raise Unreadable("status may only be open")
 
         def read(as_of: float | None) -> Response:
             if keys is None:
@@ -326,16 +327,12 @@ class GenericVenue:
         self._history.append(event)
 
 
-class _BadQuery(ValueError):
-    """A query that cannot be read."""
-
-
 def _count(request: Request, name: str, default: int) -> int:
     text = request.query.get(name)
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise _BadQuery(f"{name} must be a whole number, zero or more")
+        raise Unreadable(f"{name} must be a whole number, zero or more")
     return int(text)
 
 

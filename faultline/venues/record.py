@@ -14,7 +14,8 @@ from faultline.venues.wire import fill_json, order_json
 class Record:
     """Ties effects to intents and writes them down, before anybody hears of them.
 
-    ``effects`` counts what took effect: every line but refusals.
+    ``effects`` counts what took effect: every line but refusals. ``cause`` is the number of the request being
+    handled, 0 for what the venue does by itself.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Record:
         self._ties: dict[str, tuple[str | None, str]] = {}
         self._lines = 0
         self.effects = 0
+        self.cause = 0
 
     def expect_order(self, order_id: str, identity: Identity) -> None:
         """An order with this id is about to be accepted: tie it, and with it all that becomes of it."""
@@ -62,6 +64,7 @@ class Record:
                 filled=plain(order.filled),
                 fill=fill.fill_id if fill is not None else "",
                 fee=plain(fill.fee) if fill is not None else "0",
+                request=self.cause,
             )
         )
         self._injector.mark(entry.what)

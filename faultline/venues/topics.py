@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
-
 from faultline.venues.base import Connection, Context, Message
 from faultline.venues.settings import GenericSettings
-from faultline.venues.wire import Json, encode, read_command
+from faultline.venues.wire import Json, Unreadable, encode, read_command
 
 TOPICS: Final = ("fills", "orders")
 
@@ -69,7 +67,7 @@ class Topics:
             return
         try:
             command = read_command(text)
-        except (msgspec.DecodeError, UnicodeEncodeError):
+        except Unreadable:
             self._control(connection, "error", {"message": 'expected {"op": ..., "topics": [...]}'})
             return
         unknown = [topic for topic in command.topics if topic not in TOPICS]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from faultline.venues.base import Request, Response
 from faultline.venues.broker import Fill, Order, Placement, check_amount, plain
 from faultline.venues.ratelimit import Headers
 
+T = TypeVar("T")
 Json = Mapping[str, object]
 
 ENDPOINTS: Final = (
@@ -69,11 +70,28 @@ class Command(msgspec.Struct, frozen=True):
     topics: tuple[str, ...] = ()
 
 
-read_placement = msgspec.json.Decoder(Placement).decode
-read_login = msgspec.json.Decoder(Login).decode
-read_refresh = msgspec.json.Decoder(Refresh).decode
-read_replacement = msgspec.json.Decoder(Replacement).decode
-read_command = msgspec.json.Decoder(Command).decode
+class Unreadable(ValueError):
+    """A body, a query or a stream message that cannot be understood. Its text is for the client."""
+
+
+def _reader(kind: type[T]) -> Callable[[bytes | str], T]:
+    decode = msgspec.json.Decoder(kind).decode
+
+    def read(text: bytes | str) -> T:
+        try:
+            return decode(text)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
+            # RecursionError: brackets nested some thousand deep, in a field that nobody asked for.
+            raise Unreadable(str(problem)) from None
+
+    return read
+
+
+read_placement = _reader(Placement)
+read_login = _reader(Login)
+read_refresh = _reader(Refresh)
+read_replacement = _reader(Replacement)
+read_command = _reader(Command)
 
 
 class Located(msgspec.Struct, frozen=True):
@@ -113,7 +131,7 @@ def identity_of(request: Request) -> Identity:
     if op == "place":
         try:
             return placed_identity(read_placement(request.body))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except Unreadable:
             return Identity(op=op)
     return Identity(key=request.query.get("client_order_id", ""))
 
