@@ -45,7 +45,8 @@ class SimTransport(asyncio.Transport):
     _extra: dict[str, Any]
     __slots__ = ("_buffered", "_closing", "_conn_lost", "_eof_read", "_eof_sent", "_error", "_fin_received",
                  "_fin_sent", "_high", "_low", "_out", "_out_bytes", "_paused", "_protocol", "_pushing_back",
-                 "_reading", "_rx", "_socket", "connection", "context", "flow_in", "flow_out", "is_released", "loop")  # fmt: skip
+                 "_reading", "_rx", "_socket", "connection", "context", "flow_in", "flow_out", "is_released",
+                 "loop")  # fmt: skip
 
     def __init__(
         self, connection: Connection, flow_in: Flow, flow_out: Flow, local: Address, peer: Address, context: Context
@@ -277,6 +278,11 @@ class SimTransport(asyncio.Transport):
         if self._reading or self._closing or self._paused or self._eof_read or self._protocol is None:
             return
         self._reading = True
+        if self._rx or self._fin_received or self._error is not None:
+            # In a turn of its own, as the selector would: what was scheduled before may still close the transport.
+            self.loop.call_soon(self._drain, context=self.context)
+
+    def _drain(self) -> None:
         while self._rx and self._reading:
             data, sent_at_s = self._rx.popleft()
             self._feed(data, sent_at_s)
