@@ -7,6 +7,7 @@ only a scenario file, is read with units. A bare number where a unit is due is a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,7 +114,13 @@ class Unit:
             raise ValueError(f"expected {self.name} such as {self.example}")
         if not isinstance(value, str):
             raise ValueError(f"{value} has no unit: write {self.name} like {self.example}")
-        return self.parse(value)
+        try:
+            number = self.parse(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ValueError(f"{value!r} is too large for {self.name}")
+        return number
 
 
 Seconds = Annotated[float, Unit("a duration", "_s", "250ms", seconds)]

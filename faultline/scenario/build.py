@@ -50,7 +50,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class _TargetNotes:
+class TargetNotes:
     """What ``expect_for`` says of one target."""
 
     fails: tuple[str, ...] | dict[str, str] = ()
@@ -226,12 +226,12 @@ class Builder:
             path: Path = ("expect_for", target)
             if target not in targets:
                 self._problems.at_key(path, f"no target is called {target!r}{did_you_mean(target, targets)}")
-            read = Form.of(_TargetNotes).read(note, path, target, self._problems)
+            read = Form.of(TargetNotes).read(note, path, target, self._problems)
             if read is not None:
                 expectations[target] = self._expectation(read, path, judged)
         return expectations
 
-    def _expectation(self, notes: _TargetNotes, path: Path, judged: list[str]) -> Expectation:
+    def _expectation(self, notes: TargetNotes, path: Path, judged: list[str]) -> Expectation:
         fails = notes.fails if isinstance(notes.fails, dict) else dict.fromkeys(notes.fails, "")
         self._check_judged(fails, isinstance(notes.fails, dict), (*path, "fails"), judged)
         groups = self._tables.groups

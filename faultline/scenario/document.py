@@ -56,6 +56,7 @@ class Problems:
         self._path = path
         self.marks = marks if marks is not None else Marks()
         self._found: dict[Problem, None] = {}
+        self._closed: set[Mark] = set()
 
     def at(self, path: Path, message: str) -> None:
         """A problem with the value at ``path``."""
@@ -67,7 +68,12 @@ class Problems:
 
     def at_mark(self, mark: Mark, message: str) -> None:
         """A problem at a place of the file."""
-        self._found[Problem(self._path, *mark, message)] = None
+        if mark not in self._closed:
+            self._found[Problem(self._path, *mark, message)] = None
+
+    def close(self, path: Path) -> None:
+        """The value at ``path`` is known to be wrong: what else follows from that is not worth telling."""
+        self._closed.add(self.marks.value(path))
 
     def __bool__(self) -> bool:
         return bool(self._found)

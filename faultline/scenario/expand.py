@@ -50,7 +50,7 @@ def expand(
 
     ``overrides`` are values from the command line, as text; one for a matrix keeps only that value.
     """
-    axes = _axes(tree, problems)
+    axes, broken = _axes(tree, problems)
     known = set(axes) & set(overrides)
     for name in known:
         value = scalar(overrides[name])
@@ -66,7 +66,7 @@ def expand(
     used: set[str] = set()
     for values in product(*axes.values()):
         values_by_name = dict(zip(axes, values, strict=True))
-        filler = _Filler(values_by_name, problems, used)
+        filler = _Filler(values_by_name, broken, problems, used)
         filled = {key: filler.fill(value, (key,)) for key, value in body.items()}
         made.append(Cell(filled, {name: show(values_by_name[name]) for name in of_matrix}))
     for name in axes:
@@ -76,24 +76,31 @@ def expand(
     return made, known
 
 
-def _axes(tree: dict[str, Plain], problems: Problems) -> dict[str, tuple[Scalar, ...]]:
-    """The values of each parameter; those of ``params`` have one."""
+def _axes(tree: dict[str, Plain], problems: Problems) -> tuple[dict[str, tuple[Scalar, ...]], set[str]]:
+    """The values of each parameter (those of ``params`` have one), and the names of those that have none."""
     axes: dict[str, tuple[Scalar, ...]] = {}
+    broken: set[str] = set()
     for name, value in _section(tree, "params", problems):
         if (single := _scalar(value, ("params", name), problems)) is not None:
             axes[name] = (single,)
+        else:
+            broken.add(name)
     for name, value in _section(tree, "matrix", problems):
         path: Path = ("matrix", name)
         if name in axes:
             problems.at_key(path, f"{name!r} is in params too; keep one")
         elif not isinstance(value, tuple) or not value:
             problems.at(path, "expected a list of values, such as [fin, rst]")
+            broken.add(name)
         else:
             singles = [_scalar(item, (*path, index), problems) for index, item in enumerate(value)]
+            if None in singles:
+                broken.add(name)
+                continue
             axes[name] = tuple(single for single in singles if single is not None)
             if len({show(single) for single in axes[name]}) < len(axes[name]):
                 problems.at(path, "a value is there twice")
-    return axes
+    return axes, broken
 
 
 def _section(tree: dict[str, Plain], section: str, problems: Problems) -> Iterator[tuple[str, Plain]]:
@@ -123,8 +130,9 @@ def _scalar(value: Plain, path: Path, problems: Problems) -> Scalar | None:
 class _Filler:
     """Puts one combination of values into a tree."""
 
-    def __init__(self, values: Mapping[str, Scalar], problems: Problems, used: set[str]) -> None:
+    def __init__(self, values: Mapping[str, Scalar], broken: set[str], problems: Problems, used: set[str]) -> None:
         self._values = values
+        self._broken = broken
         self._problems = problems
         self._used = used
 
@@ -143,9 +151,13 @@ class _Filler:
 
     def _value(self, name: str, path: Path) -> Scalar:
         name = name.strip()
+        if name in self._broken:
+            self._problems.close(path)
+            return ""
         if name not in self._values:
             hint = did_you_mean(name, self._values) or "; name it under params or matrix"
             self._problems.at(path, f"unknown parameter ${{{name}}}{hint}")
+            self._problems.close(path)
             return ""
         self._used.add(name)
         return self._values[name]

@@ -92,11 +92,13 @@ class Form(Generic[T]):
         hints = get_type_hints(record, include_extras=True)
         for name, default in _fields(record):
             key = key_of(name, hints[name])
+            if key != name and key in hints:  # after_bytes beside after
+                key = name
             self.annotations[key], self.defaults[key], self.names[key] = hints[name], default, name
             needed = default is dataclasses.MISSING
             # Neutral names, so that no field collides with a method of pydantic's.
             members[f"field_{len(members)}"] = (
-                self._readable(hints[name]),
+                self.readable(hints[name]),
                 Field(alias=key) if needed else Field(default=None, alias=key),
             )
         synonyms: Mapping[str, str] = getattr(record, "synonyms", {})
@@ -171,8 +173,8 @@ class Form(Generic[T]):
         given = {names[int(field.removeprefix("field_"))]: getattr(filled, field) for field in filled.model_fields_set}
         return self.record(**given)
 
-    def _readable(self, annotation: Any) -> Any:
-        """The annotation with everything in it that pydantic cannot read by itself replaced."""
+    def readable(self, annotation: Any) -> Any:
+        """An annotation of this class with everything in it that pydantic cannot read by itself replaced."""
         if annotation is Decimal:
             return Annotated[Decimal, PlainValidator(_decimal), WithJsonSchema({"type": ["number", "string"]})]
         if _is_record(annotation):
@@ -182,7 +184,7 @@ class Form(Generic[T]):
         origin, arguments = get_origin(annotation), get_args(annotation)
         if origin is Annotated or not any(isinstance(argument, type) or get_args(argument) for argument in arguments):
             return annotation
-        replaced = tuple(self._readable(argument) for argument in arguments)
+        replaced = tuple(self.readable(argument) for argument in arguments)
         if replaced == arguments:
             return annotation
         if type(annotation).__name__ == "UnionType" or origin is Union:

@@ -117,8 +117,6 @@ def _scenarios(text: str, path: str, params: Mapping[str, str], tables: Tables) 
         problems.raise_any()
         return [], set()
     cells, known = expand(document, tree, params, problems)
-    # A problem of a parameter would be told again by everything that uses it.
-    problems.raise_any()
     scenarios = [Builder(document, cell, tables, problems).build() for cell in cells]
     problems.raise_any()
     return [scenario for scenario in scenarios if scenario is not None], known
