@@ -43,7 +43,7 @@ class Feed:
     """Subscribes to orders and fills and hands every message to ``sync``."""
 
     def __init__(self, stream_url: str, tokens: Tokens, sync: Sync) -> None:
-        self._url = stream_url
+        self._url = stream_url.rstrip("/") + "/stream"
         self._tokens = tokens
         self._sync = sync
 

@@ -2,7 +2,8 @@
 
 Two rules: never more than so many requests in any window of so many seconds (a sliding window: a fixed one lets
 twice as many through at its boundary), and silence for as long as the venue asks for it. Both hold for every request
-of the client, retries and logins included, because the venue counts those too.
+of the client, retries and logins included, because the venue counts those too. New orders have a narrower window of
+their own, as at most venues.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -21,30 +23,47 @@ RETRY_AFTER_MAX_S: Final = 86_400.0
 """More than a day is not believed: somebody wrote nonsense into the header."""
 
 
-class RateGate:
-    """At most ``limit`` requests in any ``window_s`` seconds, first come, first served."""
+class Window:
+    """At most ``limit`` requests in any ``window_s`` seconds."""
 
-    def __init__(self, *, limit: int = 60, window_s: float = 2.0) -> None:
+    def __init__(self, limit: int, window_s: float) -> None:
         # Requests may arrive closer together than they were sent; a twentieth is kept in reserve for that.
         self._window_s = window_s * 1.05
         self._sent: deque[float] = deque(maxlen=limit)
-        self._turn = asyncio.Lock()
+
+    def free_at(self) -> float:
+        """When the next request fits, by the monotonic clock."""
+        return self._sent[0] + self._window_s if len(self._sent) == self._sent.maxlen else 0.0
+
+    def spend(self) -> None:
+        """Count a request that is sent now."""
+        self._sent.append(time.monotonic())
+
+
+class RateGate:
+    """Admits requests: orders through their own window and everybody's, all others through everybody's."""
+
+    def __init__(self, *, everybody: Window | None = None, orders: Window | None = None) -> None:
+        everybody = everybody or Window(60, 2.0)
+        self._others = (everybody,)
+        self._orders = (everybody, orders or Window(10, 1.0))
+        # First come, first served among orders and among the others, so that neither waits behind the other.
+        self._turn = {self._others: asyncio.Lock(), self._orders: asyncio.Lock()}
         self._silent_until = 0.0
         self._refusals = 0
 
-    async def admit(self) -> None:
+    async def admit(self, *, order: bool = False) -> None:
         """Return when a request may be sent; the caller sends it at once."""
-        async with self._turn:
-            # Again after each wait: somebody's answer may have asked for more silence meanwhile.
-            while (wait_s := self._wait_s()) > 0:  # noqa: ASYNC110
+        windows = self._orders if order else self._others
+        async with self._turn[windows]:
+            # Again after each wait: meanwhile somebody else may have been served, or asked for more silence.
+            while (wait_s := self._free_at(windows) - time.monotonic()) > 0:  # noqa: ASYNC110
                 await asyncio.sleep(wait_s)
-            self._sent.append(time.monotonic())
+            for window in windows:
+                window.spend()
 
-    def _wait_s(self) -> float:
-        earliest = self._silent_until
-        if len(self._sent) == self._sent.maxlen:
-            earliest = max(earliest, self._sent[0] + self._window_s)
-        return earliest - time.monotonic()
+    def _free_at(self, windows: Sequence[Window]) -> float:
+        return max(self._silent_until, *(window.free_at() for window in windows))
 
     def refused(self, status: int, retry_after: str | None, date: str | None = None) -> None:
         """The venue answered ``status`` because of too many requests. ``date`` is its ``Date`` header, if any."""

@@ -105,7 +105,7 @@ class VenueApi:
     ) -> T:
         # A 401 is certain not to have been carried out, so the same request goes out again, once.
         for _ in range(2):
-            token = await self._admitted_token()
+            token = await self._admitted_token(order=(method, path) == ("POST", "/orders"))
             if unless is not None and unless():
                 raise Withdrawn(f"{method} {path}: no longer wanted")
             reply = await self._http.send(method, path, token=token, body=body, query=query)
@@ -114,10 +114,10 @@ class VenueApi:
             self._tokens.reject(token)
         raise Refused(f"{method} {path}: 401 although the token is new")
 
-    async def _admitted_token(self) -> str:
+    async def _admitted_token(self, *, order: bool) -> str:
         while True:
             token = await self._tokens.get()
-            await self._http.gate.admit()
+            await self._http.gate.admit(order=order)
             # The wait at the gate may have outlived the token.
             if self._tokens.usable(token):
                 return token
