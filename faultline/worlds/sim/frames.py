@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Final
 
 _HERE: Final = str(Path(__file__).parent)
+_LIBRARIES: Final = "site-packages"
 _STANDARD_LIBRARY: Final = str(Path(threading.__file__).parent)
 
 
@@ -23,14 +24,17 @@ def importing() -> bool:
 
 
 def calling_line() -> str:
-    """``file:line`` of the innermost frame outside this package and the standard library."""
+    """``file:line`` of the innermost frame that is nobody's library, else of the library that does it."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_machinery(frame.f_code.co_filename):
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
         frame = frame.f_back
-    return "an unknown place" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-def _is_machinery(filename: str) -> bool:
-    if filename.startswith((_HERE, "<frozen")):
-        return True
-    return filename.startswith(_STANDARD_LIBRARY) and "site-packages" not in filename
+    library = "an unknown place"
+    # The loop's own frames end the search: what called the loop is not what called us.
+    while frame is not None and not frame.f_code.co_filename.startswith(_HERE):
+        filename = frame.f_code.co_filename
+        if _LIBRARIES in filename:
+            library = f"{filename}:{frame.f_lineno}" if library == "an unknown place" else library
+        elif not filename.startswith((_STANDARD_LIBRARY, "<frozen")):
+            return f"{filename}:{frame.f_lineno}"
+        frame = frame.f_back
+    return library

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from faultline.errors import HarnessError, SimEscape
+from faultline.errors import HarnessError, SimError, SimEscape
 from faultline.worlds.sim import active, clock, entropy, guard
 from faultline.worlds.sim.crash import Crashes, How
 from faultline.worlds.sim.frames import calling_line
@@ -151,6 +151,8 @@ class Simulation:
         try:
             loop.run_until_complete(self._end_everything())
             loop.run_until_complete(loop.shutdown_asyncgens())
+        except SimError as error:  # a task that will not be cancelled must not hide the result of the run
+            self.stuck_tasks.append(str(error))
         finally:
             loop.close()
 
