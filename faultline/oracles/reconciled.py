@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from faultline.history import History, Ledger
 from faultline.history.contract import TERMINAL_STATES
-from faultline.history.event import Belief, Effect, OrderBelief
+from faultline.history.event import Belief, Boot, Effect, OrderBelief
 from faultline.history.ledger import amount
 from faultline.oracles.agreement import NOT_LIVE, disagreement, shown_belief
 from faultline.oracles.base import (
@@ -169,39 +169,55 @@ def _ahead_of(view: OrderBelief, truth: _Truth) -> str:
     return ""
 
 
+class _Views:
+    """What the client's living process believed at each time asked for. Times must not go back."""
+
+    def __init__(self, history: History) -> None:
+        self._beliefs, self._boots = history.of(Belief), history.of(Boot)
+        self._next = self._booted = self._incarnation = 0
+        self._views: dict[str, OrderBelief] = {}
+
+    def until(self, t: float) -> dict[str, OrderBelief]:
+        beliefs, boots = self._beliefs, self._boots
+        while self._next < len(beliefs) and beliefs[self._next].t <= t:
+            belief = beliefs[self._next]
+            self._next += 1
+            self._belongs_to(belief.incarnation)
+            for view in belief.orders:
+                self._views[view.intent] = view
+        while self._booted < len(boots) and boots[self._booted].t <= t:
+            self._booted += 1
+        if self._booted:
+            self._belongs_to(max(self._incarnation, boots[self._booted - 1].incarnation))
+        return self._views
+
+    def _belongs_to(self, incarnation: int) -> None:
+        if incarnation != self._incarnation:
+            self._incarnation, self._views = incarnation, {}
+
+
 def _late(history: History, within_s: float) -> list[Finding]:
-    """Effects that the client did not know when it should have. Two pointers, because deadlines never go back."""
+    """Effects that the client did not know when it should have. One pass, because deadlines never go back."""
     ledger, beliefs = history.ledger, history.of(Belief)
     quiet_t = last_fault_t(history)
     end_t = beliefs[-1].t if beliefs else 0.0
-    views: dict[str, OrderBelief] = {}
-    unfolding, findings = _Unfolding(history), []
-    reported: set[str] = set()
-    upcoming = incarnation = 0
+    known, unfolding = _Views(history), _Unfolding(history)
+    findings: dict[str, Finding] = {}
     for effect in history.of(Effect):
         deadline_t = max(effect.t, quiet_t) + within_s
         if deadline_t > end_t:
             break  # the final belief answers for the rest
-        while upcoming < len(beliefs) and beliefs[upcoming].t <= deadline_t:
-            belief = beliefs[upcoming]
-            upcoming += 1
-            if belief.incarnation != incarnation:
-                incarnation, views = belief.incarnation, {}
-            for view in belief.orders:
-                views[view.intent] = view
         record = ledger.orders.get(effect.order)
         if effect.what == "reject" or record is None or record.intent is None:
             continue
         intent = ledger.root(record.intent)
-        truth = unfolding.until(effect.t).get(intent, _NOTHING)
-        if intent not in reported and _behind(views.get(intent), truth):
-            reported.add(intent)
+        view = known.until(deadline_t).get(intent)
+        if _behind(view, unfolding.until(effect.t).get(intent, _NOTHING)) and intent not in findings:
             since = f"the last fault at {seconds(quiet_t)}" if effect.t < quiet_t else "it happened"
             event = f"{effect.what} of order {effect.order} ({described(ledger, intent)}) at {seconds(effect.t)}"
-            believed = f"it believed {shown_belief(views.get(intent))}"
-            what = f"{event} was not known to the client {show_seconds(within_s)} after {since}: {believed}"
-            findings.append(Finding(what, deadline_t, intent))
-    return findings
+            late = f"{show_seconds(within_s)} after {since}: it believed {shown_belief(view)}"
+            findings[intent] = Finding(f"{event} was not known to the client {late}", deadline_t, intent)
+    return list(findings.values())
 
 
 def _behind(view: OrderBelief | None, truth: _Truth) -> bool:

@@ -59,11 +59,9 @@ class Recovers:
                 too_early += 1
                 continue
             since = "it was issued" if intent.t > quiet_t else f"the last fault at {seconds(quiet_t)}"
-            late = "never answered"
-            if answer is not None:
-                late = f"answered {show_seconds(round(answer.t - start_t, 3))} after {since}"
-            allowed = f"{show_seconds(self.within_s)} after {since} were allowed"
-            what = f"{described(ledger, intent.id)} was {late}; {allowed}"
+            took = "it never was" if answer is None else f"it took {show_seconds(round(answer.t - start_t, 3))}"
+            within = f"within {show_seconds(self.within_s)} after {since}"
+            what = f"{described(ledger, intent.id)} was not answered {within}: {took}"
             findings.append(Finding(what, min(deadline_t, end_t), intent.id))
         doubt = f"the run ended too early to tell for {plural(too_early, 'intent')} without an answer"
         return verdict(

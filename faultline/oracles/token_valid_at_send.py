@@ -40,44 +40,63 @@ class TokenValidAtSend:
 
     def judge(self, history: History) -> Verdict:
         """Fails on a dead token sent; unknown when no token was issued or none was used."""
-        until = {event.token: event.until_t for event in history.of(TokenIssued)}
-        ended = {event.token: event.t for event in reversed(history.of(TokenEnded))}
-        uses = [use for use in _uses(history) if use.token in until]
-        suspects = [use for use in uses if use.t > until[use.token] + EPSILON_S or use.t > ended.get(use.token, use.t)]
+        lives = _Lives(history)
+        suspects, judged = _suspects(history, lives)
         findings: list[Finding] = []
         if suspects:
             told = _Told(history, self.grace_s)
+            intents = history.ledger.intents
             for use in suspects:
-                why = _why_dead(use, until[use.token], told)
+                why = _why_dead(use, lives.until[use.token], told)
                 if why:
-                    intent = use.request.entity if use.request and use.request.entity in history.ledger.intents else ""
-                    findings.append(
-                        Finding(f"{use.what} was sent at {seconds(use.t)} with {use.token}, {why}", use.t, intent)
-                    )
+                    intent = use.request.entity if use.request is not None and use.request.entity in intents else ""
+                    what = f"{use.what} was sent at {seconds(use.t)} with {use.token}, {why}"
+                    findings.append(Finding(what, use.t, intent))
         return verdict(
             self.name,
-            len(uses),
+            judged,
             findings,
-            summary=f"{plural(len(uses), 'use')} of {plural(len(until), 'token')}",
+            summary=f"{plural(judged, 'use')} of {plural(len(lives.until), 'token')}",
             nothing="no token was issued, or none was used",
         )
 
 
-def _uses(history: History) -> list[_Use]:
-    uses: list[_Use] = []
+class _Lives:
+    """Until when each token was to be valid, and when it ended before that."""
+
+    def __init__(self, history: History) -> None:
+        self.until = {event.token: event.until_t for event in history.of(TokenIssued)}
+        self.ended = {event.token: event.t for event in reversed(history.of(TokenEnded))}
+
+    def over(self, token: str, t: float) -> bool:
+        """Whether a token that was issued was over at ``t``."""
+        return t > self.until[token] + EPSILON_S or t > self.ended.get(token, NEVER_T)
+
+
+def _suspects(history: History, lives: _Lives) -> tuple[list[_Use], int]:
+    """The uses of tokens that were over, and how many uses there were at all."""
+    suspects: list[_Use] = []
+    count = 0
+    until = lives.until
     for event in history.of(Received):
-        if event.token and not event.injected:
+        if event.token in until and not event.injected:
+            count += 1
             t = event.t - TRAVEL_MAX_S if event.sent_t is None else event.sent_t
-            uses.append(_Use(event.token, t, f"{event.endpoint} (request {event.request})", event))
+            if lives.over(event.token, t):
+                suspects.append(_Use(event.token, t, f"{event.endpoint} (request {event.request})", event))
     opened: set[tuple[str, int]] = set()
     for stream in history.of(Connected):
         # A subscription on an open connection proves nothing anew: the token was checked when it was opened.
-        if (stream.stream, stream.connection) not in opened:
-            opened.add((stream.stream, stream.connection))
-            if stream.token:
+        if (stream.stream, stream.connection) in opened:
+            continue
+        opened.add((stream.stream, stream.connection))
+        if stream.token in until:
+            count += 1
+            t = stream.t - TRAVEL_MAX_S
+            if lives.over(stream.token, t):
                 what = f"the opening of stream {stream.stream} (connection {stream.connection})"
-                uses.append(_Use(stream.token, stream.t - TRAVEL_MAX_S, what, None))
-    return uses
+                suspects.append(_Use(stream.token, t, what, None))
+    return suspects, count
 
 
 def _why_dead(use: _Use, until_t: float, told: _Told) -> str:
