@@ -147,7 +147,8 @@ class _Connection(asyncio.Protocol):
                 self._transport.resume_reading()
         except Exception as error:
             # A bug of ours: the run must hear of it, and the client must not wait for ever.
-            self.drop()
+            self._fall_silent()
+            reset(self._transport)
             context = {"message": "a venue or its interceptor raised", "exception": error, "protocol": self}
             asyncio.get_running_loop().call_exception_handler(context)
         finally:

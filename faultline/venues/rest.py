@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
 from faultline.venues.base import Broken, Request, Venue
-from faultline.venues.http import split_target
+from faultline.venues.http import CONTINUE, split_target
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.kill import PARTIAL_PAUSE_S, finish, reset
 
@@ -26,13 +25,17 @@ class _Server(web.Server):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.ordinals: WeakKeyDictionary[asyncio.BaseTransport, int] = WeakKeyDictionary()
+        self.ordinals: dict[object, int] = {}
         self._accepted = 0
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         self._accepted += 1
-        self.ordinals[transport] = self._accepted
+        self.ordinals[handler] = self._accepted
+
+    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self.ordinals.pop(handler, None)
 
 
 class AiohttpFront:
@@ -86,7 +89,7 @@ class AiohttpFront:
         assert task is not None
         self._handlers.add(task)
         task.add_done_callback(self._handlers.discard)
-        ordinal, sent_s = self._origin(request.transport)
+        ordinal, sent_s = self._origin(request)
         path, query = split_target(request.raw_path)
         headers: dict[str, str] = {}
         for name, value in request.headers.items():
@@ -94,6 +97,9 @@ class AiohttpFront:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         self.in_flight += 1
         try:
+            if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+                # aiohttp leaves this to its router, which is not used here.
+                request.transport.write(CONTINUE)
             body = await request.read()
             seen = Request(
                 request.method,
@@ -106,6 +112,13 @@ class AiohttpFront:
                 gone=lambda: request.transport is None or request.transport.is_closing(),
             )
             response = await self.interceptor.request(seen, self.venue)
+        except web.RequestPayloadError as error:
+            raise ConnectionResetError("the body broke off") from error
+        except Exception as error:
+            # A bug of ours: the run must hear of it; aiohttp would only log it and answer 500.
+            context = {"message": "a venue or its interceptor raised", "exception": error, "protocol": request.protocol}
+            asyncio.get_running_loop().call_exception_handler(context)
+            response = Broken("rst")
         finally:
             self.in_flight -= 1
         if isinstance(response, Broken):
@@ -114,11 +127,12 @@ class AiohttpFront:
             raise ConnectionResetError("cut by a fault")
         return web.Response(status=response.status, body=response.body, headers=response.headers)
 
-    def _origin(self, transport: asyncio.Transport | None) -> tuple[int, float | None]:
+    def _origin(self, request: web.BaseRequest) -> tuple[int, float | None]:
         """Which connection a request came on, and when it was sent if the world knows. 0 once it is gone."""
+        transport = request.transport
         if transport is None or self._http is None:
             return 0, None
-        return self._http.ordinals.get(transport, 0), transport.get_extra_info("sent_at_s")
+        return self._http.ordinals.get(request.protocol, 0), transport.get_extra_info("sent_at_s")
 
     async def _break(self, request: web.BaseRequest, broken: Broken) -> None:
         transport = request.transport

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +28,7 @@ from faultline.venues.raw import RawFront
 from faultline.venues.rest import AiohttpFront
 from faultline.venues.settings import GenericSettings
 from faultline.venues.stream import StreamFront
+from faultline.worlds.sim.simulation import Simulation
 
 ORDER = {"symbol": "NQ", "side": "buy", "type": "limit", "quantity": "2", "price": "100"}
 EPOCH_S = 1_767_225_600.0
@@ -258,6 +259,7 @@ class Live:
         return self.headers["Authorization"].partition(" ")[2]
 
 
+WORLDS = ("loopback", "sim")
 FRONTS: dict[str, type[RawFront] | type[AiohttpFront]] = {"raw": RawFront, "aiohttp": AiohttpFront}
 
 
@@ -283,3 +285,51 @@ async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 -- conditions of histories and counters have no event
             await asyncio.sleep(0.002)
+
+
+Body = Callable[[Live], Awaitable[None]]
+
+
+def play(world: str, front: str, body: Body, settings: Mapping[str, Any]) -> None:
+    """Run ``body`` once, on loopback or in the simulation."""
+
+    async def main() -> None:
+        host = "127.0.0.1" if world == "loopback" else "venue.test"
+        async with serving(front, host, **settings) as live:
+            await body(live)
+
+    if world == "loopback":
+        asyncio.run(main())
+        return
+    simulation = Simulation(seed=1)
+    simulation.network.add_host("venue.test")
+    simulation.run(main)
+
+
+def on_each_front(**settings: Any) -> Callable[[Body], Callable[..., None]]:
+    """Run one test body against both HTTP fronts, on loopback and in the simulation."""
+
+    def decorate(body: Body) -> Callable[..., None]:
+        @pytest.mark.parametrize("front", sorted(FRONTS))
+        @pytest.mark.parametrize("world", WORLDS)
+        def test(world: str, front: str) -> None:
+            play(world, front, body, settings)
+
+        test.__name__ = body.__name__
+        return test
+
+    return decorate
+
+
+def on_each_world(**settings: Any) -> Callable[[Body], Callable[..., None]]:
+    """Run one test body on loopback and in the simulation."""
+
+    def decorate(body: Body) -> Callable[..., None]:
+        @pytest.mark.parametrize("world", WORLDS)
+        def test(world: str) -> None:
+            play(world, "raw", body, settings)
+
+        test.__name__ = body.__name__
+        return test
+
+    return decorate

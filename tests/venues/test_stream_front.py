@@ -1,0 +1,215 @@
+"""The WebSocket front, on loopback and in the simulation, with an unmodified client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from faultline.faults.actions import Cut, Delay, Drop, Duplicate, Hold, How
+from faultline.history.event import Connected, Delivered, Disconnected
+from faultline.venues.base import Request
+
+from .conftest import ORDER, Live, on_each_world, until
+
+QUIET_S = 0.15
+
+
+@asynccontextmanager
+async def subscribed(live: Live, *topics: str) -> AsyncIterator[ClientConnection]:
+    async with connect(f"{live.stream_url}/stream?token={live.token}", close_timeout=0.5) as client:
+        await client.send(json.dumps({"op": "subscribe", "topics": topics or ["fills"]}))
+        assert json.loads(await client.recv())["topic"] == "subscribed"
+        yield client
+
+
+def place(live: Live, key: str, kind: str = "market", price: str = "100") -> None:
+    body = json.dumps({**ORDER, "type": kind, "client_order_id": key, "price": price}).encode()
+    headers = {"authorization": live.headers["Authorization"]}
+    assert live.parts.venue.handle(Request("POST", "/orders", {}, headers, body)).status == 201
+
+
+async def fills(client: ClientConnection, count: int) -> list[int]:
+    return [json.loads(await asyncio.wait_for(client.recv(), 5))["sequence"] for _ in range(count)]
+
+
+async def ending(client: ClientConnection) -> int:
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            await asyncio.wait_for(client.recv(), 5)
+    return closed.value.rcvd.code if closed.value.rcvd is not None else 1006
+
+
+def delivered(live: Live) -> list[tuple[int, str]]:
+    return [(event.sequence, event.fate) for event in live.parts.history.of(Delivered)]
+
+
+QUIET = {"heartbeat_s": 60.0}
+
+
+@on_each_world(**QUIET)
+async def test_messages_come_in_order_to_each_subscriber(live: Live) -> None:
+    async with subscribed(live) as one, subscribed(live) as two:
+        for number in range(20):
+            place(live, f"k{number}")
+        assert await fills(one, 20) == list(range(1, 21))
+        assert await fills(two, 20) == list(range(1, 21))
+        assert live.stream.in_flight == 0
+    assert len(delivered(live)) == 40
+
+
+@on_each_world(**QUIET)
+async def test_connections_are_in_the_history_from_start_to_end(live: Live) -> None:
+    for code in (1000, 3999):
+        async with connect(f"{live.stream_url}/stream?token={live.token}") as client:
+            await client.close(code)
+    await until(lambda: len(live.parts.history.of(Disconnected)) == 2)
+    opened = [(event.connection, event.stream, event.token) for event in live.parts.history.of(Connected)]
+    assert opened == [(1, "user", "<token#1>"), (2, "user", "<token#1>")]
+    closed = [(event.connection, event.code) for event in live.parts.history.of(Disconnected)]
+    assert closed == [(1, 1000), (2, 3999)]
+
+
+@on_each_world(**QUIET)
+async def test_a_bad_token_and_a_bad_path_are_closed_by_the_venue(live: Live) -> None:
+    for path, code in ((f"/stream?token={live.token}x", 4401), ("/stream", 4401), (f"/x?token={live.token}", 4404)):
+        async with connect(f"{live.stream_url}{path}") as client:
+            assert await ending(client) == code
+    await until(lambda: len(live.parts.history.of(Disconnected)) == 3)
+    assert [event.code for event in live.parts.history.of(Disconnected)] == [4401, 4401, 4404]
+
+
+@on_each_world(**QUIET)
+async def test_a_header_may_carry_the_token_too(live: Live) -> None:
+    async with connect(f"{live.stream_url}/stream", additional_headers=live.headers) as client:
+        await client.send('{"op": "ping"}')
+        assert json.loads(await client.recv()) == {"topic": "pong"}
+
+
+@on_each_world(**QUIET)
+async def test_whatever_a_client_sends_is_answered(live: Live) -> None:
+    async with connect(f"{live.stream_url}/stream?token={live.token}") as client:
+        for garbage in ("nonsense", b"\xff\xfe", "[" * 5000, b'{"op": "ping"}'):
+            await client.send(garbage)
+        topics = [json.loads(await asyncio.wait_for(client.recv(), 5))["topic"] for _ in range(4)]
+    assert topics == ["error", "error", "error", "pong"]
+
+
+@on_each_world(heartbeat_s=0.02)
+async def test_heartbeats_come_and_are_no_messages_of_the_history(live: Live) -> None:
+    async with subscribed(live) as client:
+        beats = [json.loads(await client.recv()) for _ in range(3)]
+    assert [beat["topic"] for beat in beats] == ["heartbeat"] * 3
+    assert delivered(live) == []
+
+
+@on_each_world(**QUIET)
+async def test_a_dropped_message_leaves_a_gap_and_a_doubled_one_comes_twice(live: Live) -> None:
+    live.parts.decider.strike("stream user", "out", Drop())
+    async with subscribed(live) as client:
+        place(live, "a")
+        await until(lambda: delivered(live) == [(1, "dropped")])
+        live.parts.decider.strike("stream user", "out", Duplicate(copies=2))
+        place(live, "b")
+        place(live, "c")
+        assert await fills(client, 4) == [2, 2, 2, 3]
+
+
+@on_each_world(**QUIET)
+async def test_a_delayed_message_delays_those_behind_it(live: Live) -> None:
+    live.parts.decider.strike("stream user", "out", Delay(0.1))
+    async with subscribed(live) as client:
+        place(live, "a")
+        place(live, "b")
+        assert live.stream.in_flight == 2
+        before = live.parts.context.now_s()
+        assert await fills(client, 2) == [1, 2]
+        assert live.parts.context.now_s() - before > 0.09
+        assert live.stream.in_flight == 0
+
+
+@on_each_world(**QUIET)
+async def test_a_message_can_be_overtaken(live: Live) -> None:
+    live.parts.decider.strike("stream user", "out", Hold(overtaken_by=1))
+    async with subscribed(live) as client:
+        for key in "abc":
+            place(live, key)
+        assert await fills(client, 3) == [2, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "seen"),
+    [("fin", 1006, 1006), ("rst", 1006, 1006), ("close", 4000, 4000), ("close", 1006, 1001), ("close", 99, 1001)],
+)
+def test_a_cut_ends_the_connection_as_it_says(how: How, code: int, seen: int) -> None:
+    async def body(live: Live) -> None:
+        live.parts.decider.strike("stream user", "out", Cut(how=how, code=code), nth=1)
+        async with subscribed(live) as client:
+            place(live, "a")
+            place(live, "b")
+            assert await ending(client) == seen
+        (gone,) = live.parts.history.of(Disconnected)
+        assert (gone.connection, gone.code) == (1, seen)
+        assert delivered(live) == [(1, "lost")]
+        assert live.stream.in_flight == 0
+        async with subscribed(live) as again:
+            place(live, "c")
+            assert await fills(again, 1) == [3]
+
+    for world in ("loopback", "sim"):
+        on_each_world(**QUIET)(body)(world)
+
+
+@on_each_world(heartbeat_s=0.01)
+async def test_a_silent_connection_stays_open_and_answers_nothing(live: Live) -> None:
+    live.parts.decider.strike("stream user", "out", Cut(how="silence"))
+    async with subscribed(live) as client:
+        place(live, "a")
+        await until(lambda: len(live.parts.history.of(Disconnected)) == 1)
+        with pytest.raises(TimeoutError):
+            # Heartbeats that had left before may still come; after them nothing does, not even a pong.
+            while True:
+                await asyncio.wait_for(client.recv(), QUIET_S)
+        pong = await client.ping()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pong, QUIET_S)
+        place(live, "b")
+        assert delivered(live) == [(1, "lost")]
+        assert live.stream.in_flight == 0
+
+
+@on_each_world(**QUIET)
+async def test_connections_can_be_cut_from_outside(live: Live) -> None:
+    async with subscribed(live) as one, subscribed(live) as two:
+        assert live.parts.interceptor.cut_streams("stream *", Cut(how="rst"), connection=2) == 1
+        assert await ending(two) == 1006
+        place(live, "a")
+        assert await fills(one, 1) == [1]
+
+
+@on_each_world(**QUIET)
+async def test_a_client_that_vanishes_is_noticed(live: Live) -> None:
+    async with subscribed(live) as client:
+        client.transport.abort()
+        await until(lambda: len(live.parts.history.of(Disconnected)) == 1)
+        place(live, "a")
+    assert [event.code for event in live.parts.history.of(Disconnected)] == [1006]
+    assert delivered(live) == []
+
+
+@on_each_world(**QUIET)
+async def test_stopping_drops_even_silent_and_delayed_connections(live: Live) -> None:
+    live.parts.decider.strike("stream user", "out", Cut(how="silence"), nth=1)
+    async with subscribed(live) as silent, subscribed(live, "orders") as busy:
+        place(live, "a")
+        await until(lambda: len(live.parts.history.of(Disconnected)) >= 1)
+        live.parts.decider.strike("stream user", "out", Delay(1e6))
+        place(live, "b")
+        await asyncio.wait_for(live.stream.stop(), 3)
+        assert await ending(silent) == 1006
+        assert await ending(busy) == 1006
