@@ -43,7 +43,9 @@ def seed_for(*key: object) -> int:
 
 
 def _is_watched(instance: object) -> bool:
-    return isinstance(instance, random.Random) and not isinstance(instance, random.SystemRandom | Entropy)
+    # By type: isinstance() asks the object itself, and a weak proxy whose object is gone raises.
+    kind = type(instance)
+    return issubclass(kind, random.Random) and not issubclass(kind, random.SystemRandom | Entropy)
 
 
 def _replace_random_class() -> None:
