@@ -159,7 +159,7 @@ def test_every_with_jitter_strikes_at_times_drawn_from_the_seed(moment: Make, de
 def test_what_would_never_end_strikes_once_unless_told_how_often(moment: Make, decide: Decide) -> None:
     moments = [moment(entity=f"I{n}", phase="after", t_s=float(n)) for n in range(6)]
     assert struck(decide(Crash(), *moments)) == [1]
-    assert struck(decide(Crash(connection=7), *moments)) == []
+    assert struck(decide(Crash(on="POST /orders", attempt=1), *moments)) == [1]
     assert struck(decide(Crash(first=2), *moments)) == [1, 2]
     assert struck(decide(Crash(nth=(2, 4)), *moments)) == [2, 4]
     assert struck(decide(Crash(during_s=(2, 5)), *moments)) == [3, 4, 5]

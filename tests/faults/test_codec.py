@@ -101,9 +101,14 @@ def test_it_is_written_so_that_it_can_be_read_and_compared() -> None:
     }
 
 
-def test_a_value_that_was_taken_from_the_default_stays_when_the_default_is_no_longer_wanted() -> None:
-    schedule = Schedule((ScheduledCondition("token_expiry", "token_expiry", TokenExpiry(header=None)),))
-    assert loads(dumps(schedule)).schedule == schedule
+def test_a_kinds_own_defaults_are_written_down_too() -> None:
+    def spec(fault: Fault) -> dict[str, object]:
+        written = json.loads(dumps(Schedule((ScheduledCondition(fault.kind, fault.kind, fault),))))
+        found: dict[str, object] = written["entries"][0]["spec"]
+        return found
+
+    assert spec(TokenExpiry()) == {"on": "*", "header": "authorization: *", "refresh_too": False}
+    assert spec(TokenExpiry(header=None))["header"] is None
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
