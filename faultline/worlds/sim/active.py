@@ -1,7 +1,7 @@
 """Which simulation, if any, is running, and in which thread.
 
-The dispatchers for time, entropy and the guard are put in place once per process and ask here on every call.
-Outside a simulation, and in any other thread, they pass straight on to the real thing.
+The replacements for time and entropy, and the guard, ask here on every call. Outside of a simulation, and in any
+other thread, they pass straight on to the real thing.
 """
 
 from __future__ import annotations

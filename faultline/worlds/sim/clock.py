@@ -1,15 +1,14 @@
 """Virtual time for code that never heard of it.
 
-Handing a clock to the event loop is not enough: clients do ``from time import monotonic`` and keep the function.
-So once per process, on the first run, each function of ``time`` is replaced by a dispatcher that asks whether a
-simulation is running, and the aliases in all loaded modules are rebound by identity. Entering and leaving a
-simulation is then only a matter of setting one cell. Modules imported later find the dispatcher in ``time``.
+Handing a clock to the event loop is not enough: clients do ``from time import monotonic`` and keep the function. So
+for the time of a run each function of ``time`` and every alias of it is replaced by one that asks which simulation is
+running (see :mod:`~faultline.worlds.sim.patches`).
 
 ``datetime`` is not replaced: a subclass in its place breaks ``isinstance``, pickles, and Cython modules that check
 the size of the type. Two entries of the type's own dictionary are changed instead (``now`` and ``utcnow``); ``today``
-already asks ``time.time``.
+asks ``time.time`` by itself.
 
-Real time, for the harness, lives in :data:`REAL`: a module-level alias of ours would be rebound like any other.
+Real time, for the harness, lives in :data:`REAL`: a module-level alias of ours would be replaced like any other.
 """
 
 from __future__ import annotations
@@ -19,14 +18,15 @@ import datetime
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import get_ident
-from types import BuiltinFunctionType, ModuleType
+from types import BuiltinFunctionType
 from typing import Any, Final
 
 from faultline.errors import HarnessError
 from faultline.worlds.sim.active import STATE, Running, running
+from faultline.worlds.sim.patches import Patches
 
 _EPOCH_CLOCKS: Final = frozenset({time.CLOCK_REALTIME})
 
@@ -40,36 +40,6 @@ class _Real:
 
 
 REAL: Final = _Real()
-
-# Their waits are on locks that only another real thread can release, so they go by the real clock.
-_NOT_REBOUND: Final = frozenset({"threading", "queue", "time", "_pytest.timing", __name__})
-_replacements: dict[int, object] = {}
-_kept_real: list[object] = []  # keeps the ids in _replacements from being used again
-
-
-def replace(module: ModuleType, name: str, replacement: Callable[..., Any]) -> None:
-    """Put ``replacement`` in the place of ``module.name``, and of its aliases at :func:`rebind_aliases`."""
-    real = getattr(module, name)
-    replacement.__name__ = replacement.__qualname__ = name
-    replacement.__doc__ = real.__doc__
-    replacement.__wrapped__ = real  # type: ignore[attr-defined]
-    _kept_real.append(real)
-    _replacements[id(real)] = replacement
-    setattr(module, name, replacement)
-
-
-def rebind_aliases() -> None:
-    """Rebind ``from time import time`` and its like in every module loaded so far. Later ones import the new one."""
-    for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType) and name not in _NOT_REBOUND:
-            _rebind(vars(module))
-
-
-def _rebind(namespace: dict[str, object]) -> None:
-    for key, value in list(namespace.items()):
-        replacement = _replacements.get(id(value))
-        if replacement is not None:
-            namespace[key] = replacement
 
 
 def _dispatcher(real: Callable[..., Any], virtual: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,59 +94,63 @@ def _virtual_functions() -> dict[str, Callable[..., Any]]:
     return functions
 
 
-def _replace_datetime_now() -> None:
-    """Change ``datetime.now`` and ``datetime.utcnow`` in the C type itself."""
-    real = datetime.datetime
-    namespace: dict[str, Any] = gc.get_referents(real.__dict__)[0]
-    real_now, real_utcnow = namespace["now"], namespace["utcnow"]
+class _DatetimeNow:
+    """The two methods of the C type ``datetime`` that read the clock in C."""
 
-    def now(cls: type[datetime.datetime], tz: datetime.tzinfo | None = None) -> datetime.datetime:
-        sim = running()
-        if sim is None:
-            return real_now.__get__(None, cls)(tz)  # type: ignore[no-any-return]
-        return cls.fromtimestamp(sim.read_wall_s(), tz)
+    def __init__(self) -> None:
+        # The type's own dictionary, not the read-only view of it.
+        self._namespace: dict[str, Any] = gc.get_referents(datetime.datetime.__dict__)[0]
+        self._real = {name: self._namespace[name] for name in ("now", "utcnow")}
+        real_now, real_utcnow = self._real["now"], self._real["utcnow"]
 
-    def utcnow(cls: type[datetime.datetime]) -> datetime.datetime:
-        sim = running()
-        if sim is None:
-            return real_utcnow.__get__(None, cls)()  # type: ignore[no-any-return]
-        return cls.fromtimestamp(sim.read_wall_s(), datetime.UTC).replace(tzinfo=None)
+        def now(cls: type[datetime.datetime], tz: datetime.tzinfo | None = None) -> datetime.datetime:
+            sim = running()
+            if sim is None:
+                return real_now.__get__(None, cls)(tz)  # type: ignore[no-any-return]
+            return cls.fromtimestamp(sim.read_wall_s(), tz)
 
-    now.__doc__, utcnow.__doc__ = real.now.__doc__, real.utcnow.__doc__
-    namespace["now"] = classmethod(now)
-    namespace["utcnow"] = classmethod(utcnow)
-    # Without this the interpreter goes on using the methods it has cached for the type.
-    ctypes.pythonapi.PyType_Modified(ctypes.py_object(real))
+        def utcnow(cls: type[datetime.datetime]) -> datetime.datetime:
+            sim = running()
+            if sim is None:
+                return real_utcnow.__get__(None, cls)()  # type: ignore[no-any-return]
+            return cls.fromtimestamp(sim.read_wall_s(), datetime.UTC).replace(tzinfo=None)
+
+        self._virtual = {"now": classmethod(now), "utcnow": classmethod(utcnow)}
+
+    def put_in_place(self) -> None:
+        """Make them virtual."""
+        self._set(self._virtual)
+
+    def take_out(self) -> None:
+        """Make them real."""
+        self._set(self._real)
+
+    def _set(self, methods: dict[str, Any]) -> None:
+        self._namespace.update(methods)
+        # Without this the interpreter goes on using the methods it has cached for the type.
+        ctypes.pythonapi.PyType_Modified(ctypes.py_object(datetime.datetime))
 
 
-def install() -> None:
-    """Put the dispatchers of the clock in place. Called once per process. Raises HarnessError when time is patched."""
-    if not isinstance(time.time, BuiltinFunctionType):
-        raise HarnessError(
-            f"time.time is already replaced (by {time.time!r}): a simulation brings its own clock. "
-            "Start the simulation outside of whatever patches time."
-        )
+def add_to(patches: Patches) -> None:
+    """Declare the replacements of the clock."""
     for name, virtual in _virtual_functions().items():
         if hasattr(time, name):
-            replace(time, name, _dispatcher(getattr(time, name), virtual))
-    _replace_datetime_now()
+            patches.add(time, name, _dispatcher(getattr(time, name), virtual))
+    patches.add_other(_DatetimeNow())
 
 
 def refuse_other_time_patches() -> None:
-    """Raises HarnessError while freezegun or time-machine hold the clock: two masters of time cannot both be right."""
-    for tool, patched in (("freezegun", _freezegun_is_active()), ("time-machine", _time_machine_is_active())):
-        if patched:
-            raise HarnessError(
-                f"{tool} is active: a simulation brings its own clock. Leave {tool} before it starts, and set the "
-                "start of the virtual clock with start_wall_s instead."
-            )
-
-
-def _freezegun_is_active() -> bool:
-    api = sys.modules.get("freezegun.api")
-    return bool(api is not None and getattr(api, "freeze_factories", ()))
-
-
-def _time_machine_is_active() -> bool:
-    modules: Iterable[ModuleType | None] = (sys.modules.get("time_machine"),)
-    return any(module is not None and getattr(module, "coordinates_stack", ()) for module in modules)
+    """Raises HarnessError while something else holds the clock: two masters of time cannot both be right."""
+    freezegun, time_machine = sys.modules.get("freezegun.api"), sys.modules.get("time_machine")
+    holder = ""
+    if freezegun is not None and freezegun.freeze_factories:
+        holder = "freezegun"
+    elif time_machine is not None and time_machine.escape_hatch.is_travelling():
+        holder = "time-machine"
+    elif not isinstance(time.time, BuiltinFunctionType):
+        holder = f"whatever put {time.time!r} in the place of time.time"
+    if holder:
+        raise HarnessError(
+            f"{holder} is active: a simulation brings its own clock. Leave it before the simulation starts, and set "
+            "the start of the virtual clock with start_wall_s instead."
+        )

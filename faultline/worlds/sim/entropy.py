@@ -21,9 +21,9 @@ import weakref
 from hashlib import blake2b
 from typing import Any, Final
 
-from faultline.worlds.sim import clock
 from faultline.worlds.sim.active import running
 from faultline.worlds.sim.frames import importing
+from faultline.worlds.sim.patches import Patches
 
 _GREGORIAN_OFFSET_100NS: Final = 0x01B21DD213814000  # 1582-10-15 to 1970-01-01 (RFC 9562, section 5.1)
 _instances: weakref.WeakSet[random.Random] = weakref.WeakSet()
@@ -48,7 +48,7 @@ def _is_watched(instance: object) -> bool:
     return issubclass(kind, random.Random) and not issubclass(kind, random.SystemRandom | Entropy)
 
 
-def _replace_random_class() -> None:
+def _watch_random_class() -> None:
     real_seed, real_init = random.Random.seed, random.Random.__init__
 
     def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
@@ -66,10 +66,10 @@ def _replace_random_class() -> None:
     random.Random.seed = seed  # type: ignore[method-assign]
     random.Random.__init__ = __init__  # type: ignore[method-assign]
 
-    def seed_global(a: Any = None, version: int = 2) -> None:
-        random._inst.seed(a, version)
 
-    clock.replace(random, "seed", seed_global)  # the old one is bound to the old method
+def _seed_global(a: Any = None, version: int = 2) -> None:
+    """``random.seed``: the original is bound to the method as it was before it was watched."""
+    random._inst.seed(a, version)
 
 
 def _find_instances() -> None:
@@ -83,7 +83,7 @@ def _find_instances() -> None:
         gc.freeze()
 
 
-def _replace_system_entropy() -> None:
+def _add_system_entropy(patches: Patches) -> None:
     real_urandom, real_rand_bytes, real_uuid1 = os.urandom, ssl.RAND_bytes, uuid.uuid1
 
     def urandom(size: int, /) -> bytes:
@@ -100,9 +100,9 @@ def _replace_system_entropy() -> None:
             return real_uuid1(node, clock_seq)
         return _uuid1(sim.entropy, round(sim.read_wall_s() * 1e7), node, clock_seq)
 
-    clock.replace(os, "urandom", urandom)
-    clock.replace(ssl, "RAND_bytes", rand_bytes)
-    clock.replace(uuid, "uuid1", uuid1)
+    patches.add(os, "urandom", urandom)
+    patches.add(ssl, "RAND_bytes", rand_bytes)
+    patches.add(uuid, "uuid1", uuid1)
     if hasattr(os, "getrandom"):
         real_getrandom = os.getrandom
 
@@ -110,7 +110,7 @@ def _replace_system_entropy() -> None:
             sim = running()
             return real_getrandom(size, flags) if sim is None else sim.entropy.randbytes(size)
 
-        clock.replace(os, "getrandom", getrandom)
+        patches.add(os, "getrandom", getrandom)
 
 
 def _uuid1(entropy: random.Random, now_100ns: int, node: int | None, clock_seq: int | None) -> uuid.UUID:
@@ -126,10 +126,15 @@ def _uuid1(entropy: random.Random, now_100ns: int, node: int | None, clock_seq: 
     )
 
 
-def install() -> None:
-    """Put the dispatchers of entropy in place, and find every PRNG that exists. Called once per process."""
-    _replace_system_entropy()
-    _replace_random_class()
+def add_to(patches: Patches) -> None:
+    """Declare the replacements of entropy."""
+    _add_system_entropy(patches)
+    patches.add(random, "seed", _seed_global)
+
+
+def watch_instances() -> None:
+    """Find every PRNG that exists, and be told of each new one. Called once per process; it changes no behaviour."""
+    _watch_random_class()
     _find_instances()
 
 

@@ -3,8 +3,8 @@
 ``run`` is the whole life of it. ``enter`` and ``exit`` are for hosts that drive the loop themselves (a pytest
 fixture): between the two, this thread's time and entropy are the simulation's.
 
-What is process-wide is installed on the first run, never on import, and does nothing outside of a run: the dispatchers
-of :mod:`clock` and :mod:`entropy`, and the audit hook of :mod:`guard`.
+Importing this changes nothing in the process. A run puts the replacements of :mod:`clock` and :mod:`entropy` in place
+and takes them out again; what stays after the first run (an audit hook, a watch on new PRNGs) does nothing outside.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from faultline.worlds.sim.crash import Crashes, How
 from faultline.worlds.sim.frames import calling_line
 from faultline.worlds.sim.loop import MONOTONIC_START_S, SimLoop
 from faultline.worlds.sim.network import Decide, Network
+from faultline.worlds.sim.patches import Patches
 from faultline.worlds.sim.tls import Mode
 from faultline.worlds.sim.trace import Trace, TraceEvent
 
 T = TypeVar("T")
 TEARDOWN_S: Final = 60.0
-_installed = False
+_made: Patches | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,16 @@ class BlockingSleep:
     where: str
 
 
-def _install_once() -> None:
-    global _installed
-    if not _installed:
-        clock.install()
-        entropy.install()
-        clock.rebind_aliases()
+def _patches() -> Patches:
+    """What is put in place for each run. Made on the first one, so that importing this module changes nothing."""
+    global _made
+    if _made is None:
+        _made = Patches()
+        clock.add_to(_made)
+        entropy.add_to(_made)
+        entropy.watch_instances()
         guard.install()
-        _installed = True
+    return _made
 
 
 class Simulation:
@@ -119,11 +122,12 @@ class Simulation:
         if self._state != "new":
             raise HarnessError("a Simulation is used once; make a new one (the same seed gives the same run)")
         clock.refuse_other_time_patches()
-        _install_once()
+        patches = _patches()
         self._state = "active"
         self._saved = entropy.reseed(self.instance_seed)
         self._collected_before = gc.isenabled()
         gc.disable()  # when it runs depends on the whole process; the loop collects by its own count
+        patches.put_in_place()
         active.activate(self)
         self._watchdog.start()
 
@@ -138,6 +142,7 @@ class Simulation:
         finally:
             self._watchdog.stop()
             active.deactivate()
+            _patches().take_out()
             entropy.restore(self._saved)
             if self._collected_before:
                 gc.enable()
