@@ -72,3 +72,10 @@ def test_positions_are_found_again(problems: Problems, old: str, new: str, messa
 def test_deep_nesting_is_a_problem_not_a_crash(problems: Problems) -> None:
     for text in (f"a = {'[' * 100_000}", f"a = {'[' * 60}{']' * 60}"):
         assert "nested more than" in problems(text, "s.toml")[0][0]
+
+
+def test_two_items_that_begin_alike_are_two_places(problems: Problems) -> None:
+    second = GOOD.replace('[[faults]]\n[faults.lost]\nduring = ["1s", "2s"]', '[[faults]]\nlost = {status = «"x"}')
+    first = second.replace('on = "POST /orders"', 'status = «"y"')
+    found, marked = problems(first, "s.toml")
+    assert [":".join(each.split(":")[:2]) for each in found] == marked
