@@ -74,7 +74,7 @@ def _venue_steps(history: History, automaton: frozenset[tuple[str, str]]) -> tup
         same = effect.what == "replace" and after == was and was in OPEN_STATES
         if effect.before != was or not (same or (was, after) in automaton):
             fill = f" with fill {effect.fill}" if effect.fill else ""
-            whose = f" ({described(history.ledger, effect.intent)})" if effect.intent else ""
+            whose = f" for {described(history.ledger, effect.intent)}" if effect.intent else ""
             why = (
                 "which its contract forbids"
                 if effect.before == was

@@ -40,9 +40,8 @@ class NoDuplicates:
         for again in ledger.reapplied:
             effect = ledger.fills.get(again.fill)
             record = ledger.orders.get(effect.order) if effect is not None else None
-            whose = f" of order {record.order} ({described(ledger, record.intent or '?')})" if record else ""
-            when = f"at {seconds(again.t)}, in process {again.incarnation}"
-            what = f"the client applied fill {again.fill}{whose} again {when}"
+            whose = f" of order {record.order} for {described(ledger, record.intent or '?')}" if record else ""
+            what = f"the client applied fill {again.fill}{whose} again at {seconds(again.t)}"
             findings.append(Finding(what, again.t, (record.intent or "") if record else ""))
         judged = len(ledger.by_intent) + len(ledger.applied)
         return verdict(

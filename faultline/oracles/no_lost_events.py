@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from faultline.history import History, Ledger
-from faultline.history.event import Belief, Delivered, Effect
+from faultline.history.event import Belief, Boot, Delivered, Effect
 from faultline.oracles.agreement import NOT_LIVE, UNSURE, shown_belief
 from faultline.oracles.base import (
     Finding,
@@ -86,6 +86,7 @@ def _lost_fills(history: History, own: list[Effect]) -> list[Finding]:
     if not lost:
         return []
     last_applied_t = max((fill.t for fill in own if fill.fill in applied), default=-1.0)
+    who = "the client's last process" if len(history.of(Boot)) > 1 else "the client"
     fates = {event.subject: event for event in history.of(Delivered) if event.subject}
     findings: list[Finding] = []
     for fill in lost:
@@ -98,8 +99,8 @@ def _lost_fills(history: History, own: list[Effect]) -> list[Finding]:
         message = fates.get(fill.fill)
         told = "" if message is None else f"; its last message, on connection {message.connection}, was {message.fate}"
         what = (
-            f"fill {fill.fill} ({fill.quantity} of order {fill.order}, {described(ledger, owner)}) at "
-            f"{seconds(fill.t)} was never applied by the client's last process, {where}{told}"
+            f"fill {fill.fill} of order {fill.order}, {fill.quantity} for {described(ledger, owner)}, "
+            f"at {seconds(fill.t)} was never applied by {who}, {where}{told}"
         )
         findings.append(Finding(what, fill.t, owner))
     return findings

@@ -44,4 +44,4 @@ class NoStuckTasks:
 
 
 def _where(task: Stuck) -> str:
-    return f" at {task.waiting_at}" if task.waiting_at else ""
+    return f": {task.waiting_at}" if task.waiting_at else ""

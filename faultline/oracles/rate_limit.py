@@ -149,8 +149,8 @@ def _left(bucket: RateBucket, t: float, now_t: float) -> bool:
 def _over(bucket: RateBucket, burst: Burst) -> Finding:
     window = "any" if bucket.kind == "sliding" else "each"
     what = (
-        f"limit {bucket.name!r} allows {bucket.limit} in {window} {show_seconds(bucket.window_s)}, but the client sent "
-        f"{burst.units} between {seconds(burst.first.t)} and {seconds(burst.last.t)}: "
+        f"limit {bucket.name!r} allows {bucket.limit} in {window} {show_seconds(bucket.window_s)}, but from "
+        f"{seconds(burst.first.t)} to {seconds(burst.last.t)} the client sent up to {burst.units}: "
         f"{plural(burst.over, 'request')} too many, the last being request {burst.last.request}"
     )
     return Finding(what, burst.last.t)

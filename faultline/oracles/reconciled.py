@@ -76,7 +76,7 @@ def _wrong_orders(ledger: Ledger, intents: Sequence[str], t: float) -> list[Find
     for intent in intents:
         why = disagreement(ledger.view_of(intent), ledger.orders_of(intent))
         if why:
-            findings.append(Finding(f"at the end {why} ({described(ledger, intent)})", t, intent))
+            findings.append(Finding(f"{described(ledger, intent)}: at the end {why}", t, intent))
     return findings
 
 
@@ -214,7 +214,7 @@ def _late(history: History, within_s: float) -> list[Finding]:
         view = known.until(deadline_t).get(intent)
         if _behind(view, unfolding.until(effect.t).get(intent, _NOTHING)) and intent not in findings:
             since = f"the last fault at {seconds(quiet_t)}" if effect.t < quiet_t else "it happened"
-            event = f"{effect.what} of order {effect.order} ({described(ledger, intent)}) at {seconds(effect.t)}"
+            event = f"{effect.what} of order {effect.order} for {described(ledger, intent)} at {seconds(effect.t)}"
             late = f"{show_seconds(within_s)} after {since}: it believed {shown_belief(view)}"
             findings[intent] = Finding(f"{event} was not known to the client {late}", deadline_t, intent)
     return list(findings.values())

@@ -24,7 +24,7 @@ def test_a_fill_after_a_cancel_is_the_venues_fault(story):
 
     assert verdict.verdict == "fail"
     assert verdict.why == (
-        "the venue took order o12 (intent I7 (buy 4 NQ at 100.25)) from canceled to filled with fill f9 at 4.200 s, "
+        "the venue took order o12 for intent I7 (buy 4 NQ at 100.25) from canceled to filled with fill f9 at 4.200 s, "
         "which its contract forbids"
     )
 

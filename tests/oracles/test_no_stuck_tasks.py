@@ -20,7 +20,7 @@ def test_a_client_that_leaves_nothing_behind_passes(story):
 def test_a_stuck_task_is_named_with_the_place_where_it_waits(story):
     verdict = judge(story.add(Stuck(9.0, "listen", "client.py:40")))
 
-    assert verdict.why == "task listen still waited at the end at client.py:40"
+    assert verdict.why == "task listen still waited at the end: client.py:40"
 
 
 @pytest.mark.parametrize(("what", "how"), [("unhandled", "that nobody handled"), ("swallowed", "that was swallowed")])

@@ -35,7 +35,7 @@ def test_a_burst_is_one_finding_with_its_size(new_story):
 
     assert verdict.count == 1
     assert verdict.why == (
-        "limit 'orders' allows 3 in any 1s, but the client sent 5 between 3.000 s and 3.400 s: "
+        "limit 'orders' allows 3 in any 1s, but from 3.000 s to 3.400 s the client sent up to 5: "
         "2 requests too many, the last being request 5"
     )
 

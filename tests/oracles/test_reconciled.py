@@ -23,8 +23,8 @@ def test_a_wrong_state_at_the_end_names_both_sides(story):
 
     assert verdict.verdict == "fail"
     assert verdict.why == (
-        "at the end the client believes new, filled 0, but the venue has o12 (filled, 4 of 4) "
-        "(intent I7 (buy 4 NQ at 100.25))"
+        "intent I7 (buy 4 NQ at 100.25): at the end the client believes new, filled 0, "
+        "but the venue has o12 (filled, 4 of 4)"
     )
 
 
@@ -115,7 +115,7 @@ def test_an_order_given_up_while_it_did_not_exist_was_not_ahead(story):
     verdict = judge(story)
 
     assert verdict.count == 1
-    assert verdict.why.startswith("at the end the client believes rejected")
+    assert "at the end the client believes rejected" in verdict.why
 
 
 def test_an_acknowledgement_that_outruns_the_stream_is_not_ahead(story):
@@ -147,7 +147,7 @@ def test_being_behind_for_too_long_is_found_even_if_right_in_the_end(story):
     verdict = judge(story, within_s=30.0)
     assert verdict.count == 1
     assert verdict.why == (
-        "fill of order o1 (intent I1 (buy 4 NQ at 100.25)) at 1.000 s was not known to the client 30s after the last "
+        "fill of order o1 for intent I1 (buy 4 NQ at 100.25) at 1.000 s was not known to the client 30s after the last "
         "fault at 12.000 s: it believed new, filled 0"
     )
 
