@@ -23,10 +23,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from targets.order_feed import Feed
 from targets.order_model import Amendment, Order
 from targets.order_settlement import DEADLINE_S, Settlement
-from targets.order_store import OrderStore
+from targets.order_store import OrderStore, StoreUnavailable
 from targets.order_sync import Sync
 from targets.rate_gate import RateGate
 from targets.venue_api import VenueApi
@@ -65,7 +67,14 @@ class OrderFlow:
 
         Raises StoreUnavailable when the store cannot be opened: without it, nothing may be sent.
         """
-        await self._store.open()
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            stop=stop_after_delay(START_S),
+            wait=wait_fixed(0.5),
+            reraise=True,
+        ):
+            with attempt:
+                await self._store.open()
         self._http.open()
         self._settlement.doubt_everything_unsettled()
         for service in (self._feed.run(), self._sync.run(), self._tend()):

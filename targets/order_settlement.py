@@ -31,8 +31,15 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Final
 
-from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_delay
-from tenacity import wait_exponential_jitter as exponential_jitter
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    RetryError,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+)
 
 from targets.order_model import Amendment, Order, WireOrder
 from targets.order_store import OrderStore, StoreUnavailable
@@ -83,7 +90,7 @@ class Settlement:
     async def _persist(self, intent: str, of: str, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat ``step`` until it returns. News of the order of intent ``of`` cut the wait between tries short."""
         news = self._store.news(of)
-        backoff = exponential_jitter(initial=0.25, max=5, jitter=0.25)
+        backoff = wait_exponential(multiplier=0.25, max=5) + wait_random(0, 0.25)
 
         async def attempt() -> None:
             news.clear()
@@ -125,7 +132,7 @@ class Settlement:
             await self._store.end_unplaced(intent, "canceled")
         except Declined as declined:
             if declined.status == 409:
-                self._doubt(intent, math.inf)
+                self._not_known(intent, math.inf)
                 raise Unsettled(f"{intent}: its key is taken, so the order exists") from declined
             log.info("%s was declined: %s", intent, declined)
             self._declined.add(intent)

@@ -61,17 +61,25 @@ class OrderStore:
         """Ids of the fills applied, in that order."""
         self.positions: dict[str, Decimal] = {}
         self.fills_read = Numbers()
+        self.short: set[str] = set()
+        """Orders of which the venue has told more than the fills that arrived."""
 
     async def open(self) -> None:
-        """Open the file and read it. Raises StoreUnavailable."""
+        """Open the file and read it. Raises StoreUnavailable, and may then be called again."""
         # Transactions are written out (isolation_level=None): the module's own begin too late and end too quietly.
         self._db = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=TRUNCATE")
-        self._db.execute("PRAGMA synchronous=FULL")
-        if not self._db.execute("SELECT name FROM sqlite_master").fetchone():
-            await self._commit(*((statement, ()) for statement in SCHEMA))
-        self._load()
+        try:
+            self._db.execute("PRAGMA journal_mode=TRUNCATE")
+            self._db.execute("PRAGMA synchronous=FULL")
+            if not self._db.execute("SELECT name FROM sqlite_master").fetchone():
+                await self._commit(*((statement, ()) for statement in SCHEMA))
+            self._load()
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreUnavailable(str(error)) from error
+            raise
 
     def close(self) -> None:
         """Close the file; what was read stays readable."""
@@ -84,10 +92,6 @@ class OrderStore:
     def cancel_wanted(self, intent: str) -> bool:
         """Whether a cancel of this order was asked for and is not settled."""
         return any(a.of == intent and a.kind == "cancel" and not a.outcome for a in self.amendments.values())
-
-    def fills_missing(self) -> bool:
-        """Whether the venue has told of more than the fills that arrived."""
-        return any(order.reported > order.filled for order in self.orders.values())
 
     async def add_order(self, order: Order) -> None:
         """Remember an intent, before anything is sent for it."""
@@ -199,6 +203,10 @@ class OrderStore:
     def _mirror(self, order: Order) -> None:
         self.orders[order.intent] = order
         self._by_key[order.key] = order.intent
+        if order.reported > order.filled:
+            self.short.add(order.intent)
+        else:
+            self.short.discard(order.intent)
         self.news(order.intent).set()
 
     def _load(self) -> None:

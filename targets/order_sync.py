@@ -66,7 +66,7 @@ class Sync:
         return (
             self._store.fills_read.contiguous < self._latest["fills"]
             or self._orders.contiguous < self._latest["orders"]
-            or self._store.fills_missing()
+            or bool(self._store.short)
         )
 
     # What the stream says

@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import Any, Final
 
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential, wait_random
 
 from targets.venue_http import Declined, Http, Reply, Unclear, VenueError
 
@@ -55,7 +55,7 @@ class Tokens:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(VenueError),
             stop=stop_after_delay(RENEWAL_S),
-            wait=wait_exponential_jitter(initial=0.25, max=4, jitter=0.25),
+            wait=wait_exponential(multiplier=0.25, max=4) + wait_random(0, 0.25),
             reraise=True,
         ):
             with attempt:
