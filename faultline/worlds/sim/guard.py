@@ -22,6 +22,7 @@ from faultline.errors import SimHang
 from faultline.worlds.sim.active import running
 from faultline.worlds.sim.clock import REAL
 from faultline.worlds.sim.frames import importing
+from faultline.worlds.sim.patches import Patches
 
 if TYPE_CHECKING:
     from faultline.worlds.sim.loop import SimLoop
@@ -67,7 +68,37 @@ def _shown(event: str, args: tuple[Any, ...]) -> str:
     return f" {args[0]!r}" if args else ""
 
 
-def install() -> None:
+class NoThreads:
+    """``Thread.start`` for the time of a run. The audit event for new threads is younger than Python 3.11."""
+
+    def __init__(self) -> None:
+        self._real = threading.Thread.start
+        real = self._real
+
+        def start(thread: threading.Thread) -> None:
+            sim = running()
+            if sim is not None and not importing():
+                what, instead = _FORBIDDEN["_thread.start_new_thread"]
+                raise sim.escaped(f"{what} ({thread.name!r})", instead)
+            real(thread)
+
+        self._virtual = start
+
+    def put_in_place(self) -> None:
+        """Refuse threads."""
+        threading.Thread.start = self._virtual  # type: ignore[method-assign,assignment]
+
+    def take_out(self) -> None:
+        """Allow them again."""
+        threading.Thread.start = self._real  # type: ignore[method-assign]
+
+
+def add_to(patches: Patches) -> None:
+    """Declare the refusal of threads."""
+    patches.add_other(NoThreads())
+
+
+def watch() -> None:
     """Add the audit hook. Called once per process."""
     sys.addaudithook(_audit)
 

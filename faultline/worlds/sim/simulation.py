@@ -49,7 +49,8 @@ def _patches() -> Patches:
         clock.add_to(_made)
         entropy.add_to(_made)
         entropy.watch_instances()
-        guard.install()
+        guard.add_to(_made)
+        guard.watch()
     return _made
 
 
