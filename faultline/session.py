@@ -69,6 +69,7 @@ class _Injected:
 
     def __init__(self) -> None:
         self.rules: list[Rules] = []
+        self.planes = frozenset(Plane)
 
     def decide(self, moment: Moment) -> tuple[Decision, ...]:
         return tuple(decision for rules in self.rules for decision in rules.decide(moment))

@@ -18,7 +18,7 @@ from faultline.faults.outage import DnsFailure, Partition, Refuse, Timeout
 from faultline.faults.status import StatusStorm
 from faultline.faults.store import StoreError
 from faultline.faults.target import Crash, Restart
-from faultline.faults.venue import PartialFill, Reject, StaleRead, TokenExpiry
+from faultline.faults.venue import PartialFill, Reject, SlowFill, StaleRead, TokenExpiry
 
 FAULTS: dict[str, type[Fault]] = {
     "bandwidth": Bandwidth,
@@ -45,6 +45,7 @@ FAULTS: dict[str, type[Fault]] = {
     "restart": Restart,
     "silent_stream": SilentStream,
     "slicer": Slicer,
+    "slow_fill": SlowFill,
     "stale_read": StaleRead,
     "status_storm": StatusStorm,
     "store_error": StoreError,
@@ -80,6 +81,7 @@ __all__ = [
     "Restart",
     "SilentStream",
     "Slicer",
+    "SlowFill",
     "StaleRead",
     "StatusStorm",
     "StoreError",

@@ -131,19 +131,24 @@ class Fault(When, ABC):
         """
         if not self.matches(moment) or not self.active(moment.t_s, moment.marks, chance):
             return state, ()
+        if self.shape == "condition":
+            return state, self._asked(moment, chance)
         occasion = self._occasion(moment, chance)
         if occasion and occasion <= state.occasion:
             return state, ()
         state = State(state.matched + 1, state.struck, occasion or state.occasion)
-        if not self._counts(state) or not self._drawn(moment, chance):
-            return state, ()
+        actions = self._asked(moment, chance) if self._counts(state) else ()
+        if actions:
+            state = State(state.matched, state.struck + 1, state.occasion)
+        return state, actions
+
+    def _asked(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
+        if self.probability < 1 and not chance.child("hit", self.lot(moment)).hits(self.probability):
+            return ()
         if self.until_end:
             until_s = self.window_end_s(moment.t_s, moment.marks, chance)
             moment = msgspec.structs.replace(moment, until_s=until_s)
-        actions = self.actions(moment, chance.child(moment.point))
-        if actions:
-            state = state._replace(struck=state.struck + 1)
-        return state, actions
+        return self.actions(moment, chance.child(moment.point))
 
     def about(self, plane: Plane, endpoint: str, phase: str) -> bool:
         """Whether it can ever strike such points: what rules are indexed by."""
@@ -175,8 +180,6 @@ class Fault(When, ABC):
         return True
 
     def _occasion(self, moment: Moment, chance: Chance) -> int:
-        if self.shape == "condition":
-            return 0
         if self.at_s is not None and self.every_s is None and (self.nth is not None or self.first is not None):
             return 0  # `at` is where the counting begins, then
         if self.once and not self.given & _HOW_OFTEN:
@@ -189,9 +192,6 @@ class Fault(When, ABC):
         if self.nth is None:
             return True
         return state.matched == self.nth if isinstance(self.nth, int) else state.matched in self.nth
-
-    def _drawn(self, moment: Moment, chance: Chance) -> bool:
-        return self.probability >= 1 or chance.child("hit", self.lot(moment)).hits(self.probability)
 
     def lot(self, moment: Moment) -> object:
         """What ``probability`` is drawn for: each point by itself. A condition may draw once for a connection."""

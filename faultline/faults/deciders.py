@@ -75,6 +75,11 @@ class _Index:
         self._rules = [rule for rule in rules if not rule.fault.by_the_clock]
         self._about: dict[tuple[Plane, str, str], list[_Rule]] = {}
 
+    @property
+    def planes(self) -> frozenset[Plane]:
+        """The planes of the points that any of them can strike."""
+        return frozenset(plane for rule in self._rules for plane in rule.fault.point_planes)
+
     def about(self, point: Point) -> list[_Rule]:
         """The rules that can strike this point, in scenario order."""
         where = (point.plane, point.endpoint, point.phase)
@@ -95,6 +100,7 @@ class Rules:
         named = faults if isinstance(faults, Mapping) else dict(zip(labels(faults), faults, strict=True))
         self._rules = [_Rule(label, fault, seed, rank) for rank, (label, fault) in enumerate(named.items())]
         self._index = _Index(self._rules)
+        self.planes = self._index.planes
 
     def decide(self, moment: Moment) -> tuple[Decision, ...]:
         """Every rule's actions at this moment, in scenario order."""
@@ -124,6 +130,8 @@ class Scheduled:
             else:
                 self._strikes.setdefault(entry.point, []).append(entry)
         self._index = _Index(conditions)
+        struck = {point.plane for point in self._strikes} | ({Plane.STREAM} if self._bytes else set())
+        self.planes = self._index.planes | struck
 
     def decide(self, moment: Moment) -> tuple[Decision, ...]:
         """The listed actions of this point, and what the listed conditions ask for."""
@@ -161,6 +169,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.points: dict[Point, float] = {}
+        self.planes = frozenset(Plane)
 
     def decide(self, moment: Moment) -> tuple[Decision, ...]:
         """Nothing; notes the point and when it came first."""

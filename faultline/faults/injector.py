@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, NamedTuple, Protocol
 
-import msgspec
-
 from faultline.faults.actions import TERMINAL, Action
 from faultline.faults.points import NO_HEADERS, Moment, Plane, Point
 from faultline.faults.schedule import ScheduledStrike
@@ -34,6 +32,11 @@ class Decision(NamedTuple):
 
 class Decider(Protocol):
     """Who decides. Rules from a scenario, an explicit schedule, or a recorder that only notes the points."""
+
+    @property
+    def planes(self) -> frozenset[Plane]:
+        """The planes at whose points there is anything to decide. A world need not ask on the others."""
+        ...
 
     def decide(self, moment: Moment) -> tuple[Decision, ...]:
         """What happens at this moment, in scenario order; most often nothing."""
@@ -78,6 +81,10 @@ class Injector:
         """When each named thing first happened in this run."""
         return self._marks
 
+    def concerns(self, plane: Plane) -> bool:
+        """Whether anything may happen on ``plane``: a world asks once, instead of at every segment."""
+        return plane in self._decider.planes
+
     def mark(self, name: str) -> None:
         """Note that ``name`` happened; only the first time counts. ``after:`` in a scenario refers to it."""
         if name not in self._marks:
@@ -106,17 +113,25 @@ class Injector:
         if not self.armed:
             return ()
         point = Point(plane, endpoint, entity, nth, phase)
-        moment = Moment(
-            point, self._now_s(), headers, topic, connection, self._marks, size_bytes, wall_s=self._wall_s()
-        )
+        moment = Moment(point, self._now_s(), headers, topic, connection, self._marks, size_bytes, self._wall_s())
         return self._strike(moment)
 
     def strike(self, moment: Moment) -> tuple[Strike, ...]:
         """As :meth:`ask`, for a moment made elsewhere. Time and marks are this run's, whatever the moment says."""
         if not self.armed:
             return ()
-        now = {"t_s": self._now_s(), "wall_s": self._wall_s(), "marks": self._marks}
-        return self._strike(msgspec.structs.replace(moment, **now))
+        return self._strike(
+            Moment(
+                moment.point,
+                self._now_s(),
+                moment.headers,
+                moment.topic,
+                moment.connection,
+                self._marks,
+                moment.size_bytes,
+                self._wall_s(),
+            )
+        )
 
     def _strike(self, moment: Moment) -> tuple[Strike, ...]:
         decisions = self._decider.decide(moment)

@@ -33,7 +33,7 @@ class Point(msgspec.Struct, frozen=True, array_like=True):
     message          ``POST /orders``        intent, or ``-``         nth arrival    ``before`` / ``after`` effect
     message          ``stream user``         ``intent/kth effect``    nth delivery   ``out``
     stream           ``rest`` / ``stream``   connection ordinal       byte offset    ``connect`` / ``up`` / ``down``
-    stream           ``rest`` / ``stream``   host name                nth look-up    ``resolve``
+    stream           ``rest`` / ``stream``   look-up ordinal          0              ``resolve``
     venue            ``match`` / ``accept``  intent                   nth order      ``decide``
     venue            ``read``                intent, or ``-``         nth read       ``decide``
     target           ``store``               intent, or ``-``         statement      ``before`` / ``after`` commit

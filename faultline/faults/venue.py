@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from faultline.faults.actions import Action, ExpireTokens, FillPart, Stale
+from faultline.faults.actions import Action, Delay, ExpireTokens, FillPart, Stale
 from faultline.faults.actions import Reject as RejectNow
 from faultline.faults.base import Fault, at_least
 from faultline.faults.chance import Chance
@@ -63,6 +63,30 @@ class Reject(VenueFault):
     def actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
         """Reject it."""
         return (RejectNow(self.reason),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowFill(VenueFault):
+    """An order rests for longer before it is filled.
+
+    In the real world: a thin market, a matching engine under load. The order is open meanwhile, and can be cancelled.
+    ``by`` (a duration, default 5s) is how much longer. By default it strikes every order that fills.
+
+    Proves that a client does not give an order up, or place it again, because its fill takes its time.
+    """
+
+    kind = "slow_fill"
+
+    on: str = "match"
+    by_s: Seconds = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("by", self.by_s, 0)
+
+    def actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
+        """Delay the fill."""
+        return (Delay(self.by_s),)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,7 @@ def _points() -> Iterator[Point]:
         for offset, phase in product(range(0, 250, 50), ("up", "down")):
             yield Point(Plane.STREAM, label, connection, offset, phase)
     for label, nth in product(("rest", "stream"), (1, 2, 3)):
-        yield Point(Plane.STREAM, label, "api.venue", nth, "resolve")
+        yield Point(Plane.STREAM, label, str(nth), 0, "resolve")
     for endpoint, entity in product(("match", "accept", "read"), ENTITIES):
         yield Point(Plane.VENUE, endpoint, entity, 1, "decide")
     for entity, nth, phase in product(ENTITIES, (1, 2, 3), ("before", "after")):

@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faultline.faults import Disconnect, DropMessage, Fault, Latency, LostRequest, LostResponse, ResetPeer, SilentStream
+from faultline.faults import (
+    Crash,
+    Disconnect,
+    DropMessage,
+    Fault,
+    Latency,
+    LostRequest,
+    LostResponse,
+    ResetPeer,
+    SilentStream,
+)
 from faultline.faults.actions import Action, Cut, Delay, Duplicate
 from faultline.faults.base import State
 from faultline.faults.chance import Chance
@@ -166,3 +176,17 @@ def test_actions_of_a_fault_reach_the_schedule_as_they_were(moment: Make) -> Non
     _, struck = carried_out(Rules([LostRequest(how="fin")], 0), [moment()])
     actions: list[Action] = [strike.action for strike in struck]
     assert actions == [Cut(how="fin")]
+
+
+def test_a_decider_knows_where_it_need_not_be_asked(moment: Make) -> None:
+    assert Rules([LostRequest(), Disconnect(at_s=3)], 0).planes == {Plane.MESSAGE}
+    assert Rules([Crash(), Latency()], 0).planes == {Plane.TARGET, Plane.MESSAGE, Plane.STREAM}
+    assert Rules([Crash(at_s=3)], 0).planes == frozenset()
+    assert Recorder().planes == frozenset(Plane)
+    cut = ScheduledStrike("reset_peer", Point(Plane.STREAM, "rest", "1", 0, "down"), Cut())
+    tick = ScheduledStrike("disconnect", Point(Plane.MESSAGE, "stream user", "disconnect", 1, "tick"), Cut(), 3.0)
+    condition = ScheduledCondition("silent_stream", "silent_stream", SilentStream())
+    assert Scheduled(Schedule((cut, tick)), 0).planes == {Plane.STREAM}
+    assert Scheduled(Schedule((condition, ScheduledStrike("x", moment().point, Cut()))), 0).planes == {Plane.MESSAGE}
+    assert Injector(Rules([Latency()], 0), History(), lambda: 0.0).concerns(Plane.STREAM)
+    assert not Injector(Rules([Latency()], 0), History(), lambda: 0.0).concerns(Plane.MESSAGE)

@@ -48,7 +48,7 @@ def decide_at(endpoint: str) -> Point:
 
 
 OUT = Point(Plane.MESSAGE, "stream user", "I1/1/fills", 1, "out")
-LOOK_UP = Point(Plane.STREAM, "rest", "api.venue", 1, "resolve")
+LOOK_UP = Point(Plane.STREAM, "rest", "1", 0, "resolve")
 STATEMENT = Point(Plane.TARGET, "store", "I1", 1, "before")
 COMMIT = Point(Plane.TARGET, "store", "I1", 1, "after")
 
@@ -77,6 +77,7 @@ CASES: dict[str, Case] = {
     "restart": Case({}, post("after"), (do.Restart(0.5),), (post("before"), get("after"), OUT, COMMIT)),
     "silent_stream": Case({}, OUT, (do.Drop(),), (post("after"), link("down"))),
     "slicer": Case({}, link("up"), (do.Shape(piece_bytes=16),), (link("connect"),)),
+    "slow_fill": Case({}, decide_at("match"), (do.Delay(5),), (decide_at("accept"), post("before"))),
     "stale_read": Case({}, decide_at("read"), (do.Stale(2),), (decide_at("match"), get("after"))),
     "status_storm": Case(
         {},

@@ -55,7 +55,7 @@ def test_refusal_is_decided_for_each_connection(moment: Make, decide: Decide) ->
 
 
 def test_a_look_up_fails_or_not_by_itself(moment: Make, decide: Decide) -> None:
-    here = [moment("rest", "api.venue", nth, "resolve", plane=Plane.STREAM) for nth in range(1, 201)]
+    here = [moment("rest", str(nth), 0, "resolve", plane=Plane.STREAM) for nth in range(1, 201)]
     assert 70 < sum(bool(actions) for actions in decide(DnsFailure(probability=0.5), *here)) < 130
     with pytest.raises(ValueError, match="dns_failure has no connection"):
         DnsFailure(connection=1)
