@@ -48,6 +48,7 @@ class Stage:
         self._decider = decider
         self._driver: Driver | None = None
         self._clock: list[asyncio.Task[None]] = []
+        self._began = 0.0
         # A mark can be made inside the client's running step; the clock must not tick in the client's context.
         self._own_context = copy_context()
         self._interceptor = Interceptor(
@@ -73,6 +74,7 @@ class Stage:
             self._attribution,
             injector,
         )
+        self._began = asyncio.get_running_loop().time() - world.now_s()
         self._wind(None, 0.0)
         injector.on_mark(self._wind)
         return self._driver
@@ -86,7 +88,7 @@ class Stage:
 
     async def _strike_by_the_clock(self, ticks: Iterator[Tick]) -> None:
         for tick in ticks:
-            await asyncio.sleep(max(0.0, tick.at_s - self._world.now_s()))
+            await _until(self._began + tick.at_s)
             if not self._injector.armed:
                 return
             receipt = self._injector.begin(tick.fault, tick.point, tick.action, tick.at_s)
@@ -146,3 +148,14 @@ class Stage:
 
     def _quiet(self) -> bool:
         return self._venue.idle() and self._world.idle() and self._interceptor.in_flight == 0
+
+
+async def _until(time_s: float) -> None:
+    """Wait until the loop's clock reads ``time_s``: to the bit, which a pause from now to then would not be."""
+    loop = asyncio.get_running_loop()
+    reached: asyncio.Future[None] = loop.create_future()
+    handle = loop.call_at(time_s, reached.set_result, None)
+    try:
+        await reached
+    finally:
+        handle.cancel()

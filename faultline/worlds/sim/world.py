@@ -16,19 +16,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar
 
-from faultline.venues.raw import RawFront
-from faultline.venues.rest import AiohttpFront
-from faultline.venues.stream import StreamFront
-from faultline.worlds.sim.context import HOST, INCARNATION
-from faultline.worlds.sim.simulation import Simulation
-
 from faultline.faults.actions import Action, Cut
 from faultline.faults.chance import Chance
 from faultline.faults.injector import Injector
 from faultline.faults.points import Moment, Plane
 from faultline.venues.base import Context, Venue
 from faultline.venues.interceptor import Interceptor
+from faultline.venues.raw import RawFront
+from faultline.venues.rest import AiohttpFront
+from faultline.venues.stream import StreamFront
 from faultline.worlds.base import Addresses, Complaint
+from faultline.worlds.sim.context import HOST, INCARNATION
+from faultline.worlds.sim.simulation import Simulation
 from faultline.worlds.sim.store import INTENT, StoreGuard, memory_folder
 
 T = TypeVar("T")
@@ -129,7 +128,8 @@ class SimWorld:
                 injector.resolve(receipt, "unknown")
             return tuple(action for _, action in strikes)
 
-        self._simulation.network.decide = decide
+        # Asking at every segment costs more than carrying it, so only where anything can come of it.
+        self._simulation.network.decide = decide if injector.concerns(Plane.STREAM) else None
         self._store.arm(injector, upon)
 
     async def listen(self, venue: Venue, interceptor: Interceptor) -> Addresses:
