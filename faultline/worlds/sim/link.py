@@ -26,6 +26,15 @@ def retransmitted_at_s(sent_at_s: float, open_at_s: float) -> float:
     return at_s
 
 
+def _check(latency_s: float, jitter_s: float, rate: float, loss: float, fragment_bytes: tuple[int, int]) -> None:
+    if min(latency_s, jitter_s, rate) < 0:
+        raise UsageError("a link's latency, jitter and rate are zero or more")
+    if not 0 <= loss < 1:
+        raise UsageError(f"a link's loss of {loss} is not in [0, 1): use partition() to lose everything")
+    if any(fragment_bytes) and not 0 < fragment_bytes[0] <= fragment_bytes[1]:
+        raise UsageError(f"fragment_bytes {fragment_bytes} is not (smallest, largest) with 0 < smallest")
+
+
 class Link:
     """One direction between two hosts. Changed by :meth:`configure` only; ``plain`` is its fast path."""
 
@@ -55,6 +64,7 @@ class Link:
         blocked: bool | None = None,
     ) -> None:
         """Set what is given. A rate of 0 and fragments of (0, 0) mean none. Raises UsageError for impossible values."""
+        _check(latency_s or 0.0, jitter_s or 0.0, rate_bytes_per_s or 0.0, loss or 0.0, fragment_bytes or (0, 0))
         self.latency_s = self.latency_s if latency_s is None else latency_s
         self.jitter_s = self.jitter_s if jitter_s is None else jitter_s
         self.loss = self.loss if loss is None else loss
@@ -63,16 +73,7 @@ class Link:
             self.rate_bytes_per_s = rate_bytes_per_s or None
         if fragment_bytes is not None:
             self.fragment_bytes = fragment_bytes if any(fragment_bytes) else None
-        self._check()
         self.plain = not (self.jitter_s or self.loss or self.rate_bytes_per_s or self.fragment_bytes or self.blocked)
-
-    def _check(self) -> None:
-        if min(self.latency_s, self.jitter_s, self.rate_bytes_per_s or 0.0) < 0:
-            raise UsageError("a link's latency, jitter and rate are zero or more")
-        if not 0 <= self.loss < 1:
-            raise UsageError(f"a link's loss of {self.loss} is not in [0, 1): use partition() to lose everything")
-        if self.fragment_bytes is not None and not 0 < self.fragment_bytes[0] <= self.fragment_bytes[1]:
-            raise UsageError(f"fragment_bytes {self.fragment_bytes} is not (smallest, largest) with 0 < smallest")
 
     def delay_s(self, size_bytes: int, now_s: float, *key: object) -> float:
         """How long a segment of ``size_bytes`` that leaves at ``now_s`` is on its way."""

@@ -84,7 +84,7 @@ class Recorder(asyncio.Protocol):
         return [what for what, _ in self.seen]
 
 
-async def connected_pair(simulation: Simulation, **options: object) -> tuple[Recorder, Recorder]:
+async def connected_pair(simulation: Simulation) -> tuple[Recorder, Recorder]:
     """A client's and a server's protocol, connected to each other."""
     loop = asyncio.get_running_loop()
     accepted: asyncio.Queue[Recorder] = asyncio.Queue()
@@ -101,7 +101,7 @@ async def connected_pair(simulation: Simulation, **options: object) -> tuple[Rec
 
 
 class Table:
-    """A decider that answers from ``{(phase, connection): actions}`` and notes what it was asked."""
+    """A decider for the venue that answers from ``{(phase, connection): actions}`` and notes what it was asked."""
 
     def __init__(
         self, answers: dict[tuple[str, str], tuple[Action, ...]] | None = None, nth: int | None = None
@@ -113,6 +113,8 @@ class Table:
     def __call__(self, moment: Moment) -> tuple[Action, ...]:
         self.moments.append(moment)
         point = moment.point
+        if point.endpoint != "rest":
+            return ()
         if self.nth is not None and point.phase in ("up", "down") and point.nth != self.nth:
             return ()
         return self.answers.get((point.phase, point.entity), ())
