@@ -22,10 +22,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import heapq
-from asyncio import events
+from asyncio import events, format_helpers
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context
+from contextvars import Context, copy_context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -50,20 +50,19 @@ IDLE_TURNS_MAX: Final = 500_000
 READS_FREE: Final = 10_000
 _CREEP_S: Final = 1e-6
 _COLLECT_EVERY_TURNS: Final = 1 << 16
+_TURNS_AT_ONCE: Final = 64
 
 
 class _OrderedHash:
     """Hashes by order of first use within its loop."""
 
     _loop: Any
-    _ordinal: int
+    _ordinal = 0
 
     def __hash__(self) -> int:
-        try:
-            return self._ordinal
-        except AttributeError:
-            ordinal = self._ordinal = self._loop.next_ordinal()
-            return ordinal  # type: ignore[no-any-return]
+        if not self._ordinal:
+            self._ordinal = self._loop.next_ordinal()
+        return self._ordinal
 
 
 class SimFuture(_OrderedHash, asyncio.Future[T]):
@@ -79,10 +78,54 @@ class SimTask(_OrderedHash, asyncio.Task[T]):
     incarnation: int | None = None
 
 
-class _Arrival(events.Handle):
+class _Handle(events.Handle):
+    """asyncio's handle without its debug mode, which costs a call each: a run makes a thousand of them."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], loop: SimLoop, context: Context | None
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+
+class _Arrival(_Handle):
     """A handle in the timer heap without the rest of a TimerHandle."""
 
     __slots__ = ("_scheduled",)
+
+
+class _Timer(events.TimerHandle):
+    """asyncio's timer, likewise."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], loop: SimLoop,
+        context: Context | None,
+    ) -> None:  # fmt: skip
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+        self._when = when
+        self._scheduled = True
+
+    def cancel(self) -> None:
+        """See asyncio."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._loop._timer_handle_cancelled(self)
+            self._callback = self._args = None  # type: ignore[assignment]
 
 
 class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
@@ -179,8 +222,7 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
         """See asyncio. ``when`` is in :meth:`time`'s scale."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        timer = events.TimerHandle(when, callback, args, self, context)
-        timer._scheduled = True  # type: ignore[attr-defined]
+        timer = _Timer(when, callback, args, self, context)
         self._sequence += 1
         heapq.heappush(self._heap, (when - MONOTONIC_START_S + TIMER_LATENESS_S, self._sequence, timer))
         return timer
@@ -207,7 +249,7 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
         """See asyncio."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        handle = events.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -231,42 +273,53 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
             self._fatal = error
 
     def _run_once(self) -> None:
-        if self._fatal is not None:
-            fatal, self._fatal = self._fatal, None
-            raise fatal
-        ready, heap = self._ready, self._heap
-        if not ready:
-            if not self._jump():
+        """Some of a real loop's turns: until one of them stops the loop, or for a while."""
+        ready, fenced = self._ready, self.fenced
+        for _ in range(_TURNS_AT_ONCE):
+            if self._fatal is not None:
+                fatal, self._fatal = self._fatal, None
+                raise fatal
+            if ready:
+                self._idle_turns += 1
+                if self._idle_turns > IDLE_TURNS_FREE:
+                    self._creep()
+            elif not self._jump():
                 return
-            heap = self._heap
-        else:
-            self._idle_turns += 1
-            if self._idle_turns > IDLE_TURNS_FREE:
-                self._creep()
-        now_s = self.now_s
+            self._make_due()
+            self.turns += 1
+            if not self.turns % _COLLECT_EVERY_TURNS:
+                gc.collect(1)  # automatic collection is off: when it would run depends on the whole process
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if handle._cancelled:
+                    continue
+                if fenced and handle._context.get(INCARNATION) in fenced:  # type: ignore[attr-defined]
+                    self.graveyard.append(handle)
+                    continue
+                # Handle._run, without the call.
+                try:
+                    handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self._report(handle, error)
+            if self._stopping:
+                return
+
+    def _make_due(self) -> None:
+        """Move the timers whose time has come to the ready queue."""
+        heap, now_s, ready = self._heap, self.now_s, self._ready
         while heap and heap[0][0] <= now_s:
             handle = heapq.heappop(heap)[2]
             if handle._cancelled:
                 self._cancelled_count -= 1
-                continue
-            handle._scheduled = False
-            ready.append(handle)
-        self.turns += 1
-        if not self.turns % _COLLECT_EVERY_TURNS:
-            gc.collect(1)  # automatic collection is off: when it would run depends on the whole process
-        self._run_ready(len(ready))
+            else:
+                handle._scheduled = False
+                ready.append(handle)
 
-    def _run_ready(self, count: int) -> None:
-        take = self._ready.popleft
-        fenced = self.fenced
-        for _ in range(count):
-            handle = take()
-            if handle._cancelled:
-                continue
-            if fenced and handle._context.get(INCARNATION) in fenced:  # type: ignore[attr-defined]
-                self.graveyard.append(handle)
-                continue
-            handle._run()
+    def _report(self, handle: events.Handle, error: BaseException) -> None:
+        what = format_helpers._format_callback_source(handle._callback, handle._args)  # type: ignore[attr-defined]
+        self.call_exception_handler({"message": f"Exception in callback {what}", "exception": error, "handle": handle})
 
     def _jump(self) -> bool:
         """Move the clock to the next timer. False when the loop is stopping and there is none."""
