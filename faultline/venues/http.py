@@ -8,7 +8,9 @@ ends: both framings at once, unequal lengths, folded headers and bare line feeds
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote
@@ -24,6 +26,7 @@ _REQUEST_LINE: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([!-~]+) 
 _HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?")
 _TOKEN_BYTES: Final = frozenset(b"!#$%&'*+.^_`|~-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_REMEMBERED_MAX_BYTES: Final = 2048
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -37,11 +40,15 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request line with its headers. ``target`` is as it came; header names are lower case."""
+    """A request line with its headers. Header names are lower case; ``path`` and ``query`` are decoded.
+
+    Heads are remembered and shared: read, never changed.
+    """
 
     method: str
-    target: str
-    headers: dict[str, str]
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
     keep_alive: bool
 
 
@@ -84,6 +91,10 @@ def split_target(target: str) -> tuple[str, dict[str, str]]:
 
 def read_head(raw: bytes) -> Head:
     """Read a request line and headers (without the empty line). Raises BadRequest."""
+    return _remembered(raw) if len(raw) <= _REMEMBERED_MAX_BYTES else _read_head(raw)
+
+
+def _read_head(raw: bytes) -> Head:
     first, *lines = raw.decode("latin-1").split("\r\n")
     line = _REQUEST_LINE.fullmatch(first)
     if line is None:
@@ -100,10 +111,15 @@ def read_head(raw: bytes) -> Head:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     connection = headers.get("connection", "").lower()
     keep_alive = "close" not in connection if minor != "0" else "keep-alive" in connection
-    return Head(method, target, headers, keep_alive)
+    path, query = split_target(target)
+    return Head(method, path, query, headers, keep_alive)
 
 
-def _content_length(headers: dict[str, str]) -> int | None:
+# A client sends the same few heads again and again, and a campaign runs the same client thousands of times.
+_remembered = lru_cache(maxsize=1024)(_read_head)
+
+
+def _content_length(headers: Mapping[str, str]) -> int | None:
     """Length of the body, None when it is chunked. Raises BadRequest on anything two readers could read differently."""
     coding = headers.get("transfer-encoding")
     length = headers.get("content-length")

@@ -12,7 +12,7 @@ from collections import deque
 from typing import Final, cast
 
 from faultline.venues.base import Broken, Request, Response, Venue
-from faultline.venues.http import CONTINUE, BadRequest, Incoming, RequestParser, serialise, split_target
+from faultline.venues.http import CONTINUE, BadRequest, Incoming, RequestParser, serialise
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.kill import PARTIAL_PAUSE_S, finish, reset
 
@@ -156,11 +156,10 @@ class _Connection(asyncio.Protocol):
 
     async def _answer(self, incoming: Incoming, sent_s: float | None) -> None:
         head = incoming.head
-        path, query = split_target(head.target)
         request = Request(
             head.method,
-            path,
-            query,
+            head.path,
+            head.query,
             head.headers,
             incoming.body,
             self._ordinal,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -95,31 +96,30 @@ read_command = _reader(Command)
 
 
 class Located(msgspec.Struct, frozen=True):
-    """Where a request goes: ``template`` is its path with the id replaced, ``order`` the id."""
+    """Where a request goes: ``template`` is its path with the id replaced, ``order`` the id.
 
-    method: str
+    ``endpoint`` is as fault points have it. ``route`` is the endpoint that answers it: a HEAD is a GET whose body is
+    not sent.
+    """
+
     template: str
-    order: str = ""
-
-    @property
-    def endpoint(self) -> str:
-        """As fault points have it."""
-        return f"{self.method} {self.template}"[:_ENDPOINT_MAX]
-
-    @property
-    def route(self) -> str:
-        """The endpoint that answers it: a HEAD is a GET whose body is not sent."""
-        return f"{'GET' if self.method == 'HEAD' else self.method} {self.template}"
+    order: str
+    endpoint: str
+    route: str
 
 
 def locate(request: Request) -> Located:
     """Find the endpoint of any request, also of one that goes nowhere."""
-    path = request.path
-    if path.startswith("/orders/"):
-        order = path[8:]
-        if order and "/" not in order:
-            return Located(request.method, "/orders/{id}", order)
-    return Located(request.method, path)
+    return _located(request.method, request.path)
+
+
+@lru_cache(maxsize=1024)
+def _located(method: str, path: str) -> Located:
+    template, order = path, ""
+    if path.startswith("/orders/") and path != "/orders/" and "/" not in path[8:]:
+        template, order = "/orders/{id}", path[8:]
+    endpoint = f"{method} {template}"[:_ENDPOINT_MAX]
+    return Located(template, order, endpoint, f"{'GET' if method == 'HEAD' else method} {template}")
 
 
 def identity_of(request: Request) -> Identity:

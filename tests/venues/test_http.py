@@ -45,7 +45,9 @@ def refusal(raw: bytes) -> int:
 
 def test_requests_are_read_whole() -> None:
     chunked, sized, plain = parse(CHUNKED + SIZED + PLAIN)
-    assert (chunked.head.method, chunked.head.target, chunked.body) == ("POST", "/orders?a=1", b"Wikipedia")
+    assert (chunked.head.method, chunked.head.path, chunked.head.query, chunked.body) == (
+        "POST", "/orders", {"a": "1"}, b"Wikipedia",
+    )  # fmt: skip
     assert (sized.head.method, sized.body) == ("PUT", b"hello")
     assert (plain.body, plain.head.headers) == (b"", {"host": "x", "accept": "a, b"})
 
