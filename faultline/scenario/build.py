@@ -95,6 +95,7 @@ class Builder:
             policy=policy,
             time_limit_s=head.time_limit_s,
             params=self._cell.values,
+            overrides=self._cell.overrides,
             marks=self._document.marks,
         )
 

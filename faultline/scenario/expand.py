@@ -26,10 +26,12 @@ Scalar: TypeAlias = "bool | int | float | str"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One combination: the tree with every parameter put in, and the values of the matrix as text."""
+    """One combination: the tree with every parameter put in, the values of the matrix as text, and what overrode the
+    file."""
 
     tree: dict[str, Plain]
     values: Mapping[str, str]
+    overrides: Mapping[str, str]
 
     @property
     def suffix(self) -> str:
@@ -68,7 +70,8 @@ def expand(
         values_by_name = dict(zip(axes, values, strict=True))
         filler = _Filler(values_by_name, broken, problems, used)
         filled = {key: filler.fill(value, (key,)) for key, value in body.items()}
-        made.append(Cell(filled, {name: show(values_by_name[name]) for name in of_matrix}))
+        shown = {name: show(values_by_name[name]) for name in of_matrix}
+        made.append(Cell(filled, shown, {name: overrides[name] for name in sorted(known)}))
     for name in axes:
         if name not in used:
             section = "matrix" if name in of_matrix else "params"

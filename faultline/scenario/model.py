@@ -74,7 +74,8 @@ class Scenario:
     """One scenario, complete and checked, except for what only a plan can tell.
 
     ``targets`` maps a name (``default`` when the file gives only one) to ``path/to/file.py:Class``. ``params`` are
-    the values of its matrix cell, in the order of the file; they are part of ``name`` too.
+    the values of its matrix cell, in the order of the file; they are part of ``name`` too. ``overrides`` are the
+    parameters of the file that its loader was told to replace.
     """
 
     path: str
@@ -92,6 +93,7 @@ class Scenario:
     policy: ClientPolicy
     time_limit_s: float
     params: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
     marks: Marks = field(default_factory=Marks, repr=False, compare=False)
 
     def where(self, *path: str | int) -> tuple[int, int]:

@@ -1,0 +1,175 @@
+"""What a worker does: run some seeds of a case, or explain one failing run of it."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from faultline import __version__
+from faultline.campaign.model import Broken, Case, Failure, RunRecord
+from faultline.faults import codec
+from faultline.faults.deciders import Scheduled
+from faultline.faults.schedule import Schedule
+from faultline.oracles import Evidence
+from faultline.oracles.base import Verdict
+from faultline.plan import Plan, make_plan
+from faultline.runner import Run, run
+from faultline.search.repeat import Difference, first_difference
+from faultline.search.shrink import Shrunk, shrink
+from faultline.search.witness import receipts, side_by_side
+
+FINDINGS_SHOWN: Final = 2
+
+
+def run_seeds(case: Case, seeds: Sequence[int], keep_receipts: bool, fail_fast: bool) -> list[RunRecord]:
+    """Run ``seeds`` of ``case``, a failing one twice; with ``fail_fast`` up to the first that should have passed."""
+    # A client may print; stdout is for results.
+    with redirect_stdout(sys.stderr):
+        plan = make_plan(case.scenario, case.target)
+        records: list[RunRecord] = []
+        again = True
+        for seed in seeds:
+            began_s = time.perf_counter()
+            done = run(plan, seed)
+            took_s = time.perf_counter() - began_s
+            wrong = _is_wrong(case, done)
+            difference = first_difference(done.history, run(plan, seed).history) if wrong and again else None
+            again = again and not wrong
+            records.append(record_of(done, took_s, keep_receipts, difference))
+            if wrong and fail_fast:
+                break
+        return records
+
+
+def _is_wrong(case: Case, done: Run) -> bool:
+    return done.error is not None or bool(case.unexpected(done.failed))
+
+
+def record_of(done: Run, wall_s: float, keep_receipts: bool = False, difference: Difference | None = None) -> RunRecord:
+    """What is kept of a run that took ``wall_s``."""
+    evidence = Evidence.of(done.history, done.verdicts, seed=done.seed)
+    return RunRecord(
+        seed=done.seed,
+        verdicts=tuple(msgspec.structs.replace(verdict, findings=verdict.findings[:1]) for verdict in done.verdicts),
+        fired=evidence.fired,
+        receipt_count=len(done.receipts),
+        history_hash=done.history.digest,
+        virtual_s=done.virtual_s,
+        wall_s=wall_s,
+        receipts=receipts(done.history) if keep_receipts else (),
+        error=broken_by(done),
+        difference=difference,
+    )
+
+
+def broken_by(done: Run) -> Broken | None:
+    """Why a run has no verdicts, or None when it has."""
+    return None if done.error is None else Broken(type(done.error).__name__, str(done.error))
+
+
+def explain(case: Case, record: RunRecord, oracle: str, folder: Path) -> Failure:
+    """Shrink the faults of the failing run that ``record`` tells of, save what is left, and say what it shows.
+
+    ``oracle`` is the one that failed; empty for a run that broke. What is saved goes to ``folder``.
+    """
+    with redirect_stdout(sys.stderr):
+        plan = make_plan(case.scenario, case.target)
+        whole = run(plan, record.seed)
+        difference = record.difference or _difference(plan, whole, record)
+        shrunk: Shrunk | None = None
+        if oracle and difference is None:
+            shrunk = shrink(plan, record.seed, whole.schedule, oracle)
+        return _explained(plan, whole, shrunk, oracle, difference, folder)
+
+
+def _difference(plan: Plan, whole: Run, record: RunRecord) -> Difference | None:
+    """Where this run parts from the one that ``record`` tells of, as far as that can still be seen."""
+    if whole.history.digest == record.history_hash:
+        return None
+    now = first_difference(whole.history, run(plan, record.seed).history)
+    earlier, later = f"history {record.history_hash}", f"history {whole.history.digest}, again and again"
+    return now or Difference(None, f"{earlier}, in another process or earlier in this one", later)
+
+
+def _explained(
+    plan: Plan,
+    whole: Run,
+    shrunk: Shrunk | None,
+    oracle: str,
+    difference: Difference | None,
+    folder: Path,
+) -> Failure:
+    schedule = whole.schedule if shrunk is None else shrunk.schedule
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / _stem(plan, whole.seed, oracle)
+    history_path = Path(f"{stem}.history.jsonl")
+    # What is reported is the replay of what is saved, and its history streams to disk while it runs.
+    final = run(plan, whole.seed, Scheduled(schedule, whole.seed), path=history_path)
+    schedule_path = Path(f"{stem}.json")
+    codec.dump(schedule, schedule_path, _meta(plan, final, oracle))
+    failure = failure_of(final, oracle, schedule, str(schedule_path), str(history_path))
+    return replace(
+        failure,
+        faults_before=len(whole.schedule),
+        replays=0 if shrunk is None else shrunk.replays,
+        minimal=shrunk is not None and shrunk.minimal,
+        also=tuple(name for name in whole.failed if name != oracle),
+        error=failure.error or broken_by(whole),
+        difference=difference,
+    )
+
+
+def failure_of(done: Run, oracle: str, schedule: Schedule, schedule_path: str, history_path: str) -> Failure:
+    """What a failing run under ``schedule`` shows; ``oracle`` is the one that failed, empty when the run broke."""
+    verdict = verdict_of(done.verdicts, oracle)
+    return Failure(
+        oracle=oracle,
+        seed=done.seed,
+        findings=tuple(finding.what for finding in verdict.findings[:FINDINGS_SHOWN]),
+        finding_count=verdict.count,
+        receipts=receipts(done.history),
+        faults_left=len(schedule),
+        faults_before=len(schedule),
+        rows=side_by_side(done.history, verdict),
+        schedule_path=schedule_path,
+        history_path=history_path,
+        history_hash=done.history.digest,
+        stated=done.plan.scenario.expectation(done.plan.target.name).fails.get(oracle),
+        also=tuple(name for name in done.failed if name != oracle),
+        error=broken_by(done),
+    )
+
+
+def verdict_of(verdicts: Iterable[Verdict], oracle: str) -> Verdict:
+    """The verdict of ``oracle``; an unknown one when it was not asked."""
+    return next((each for each in verdicts if each.oracle == oracle), Verdict(oracle, "unknown", 0))
+
+
+def _stem(plan: Plan, seed: int, oracle: str) -> str:
+    scenario = plan.scenario
+    parts = [Path(scenario.path).stem, *scenario.params.values(), plan.target.name, oracle or "broken", f"seed{seed}"]
+    return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part).strip("_.") or "_" for part in parts)
+
+
+def _meta(plan: Plan, final: Run, oracle: str) -> Mapping[str, str]:
+    """What a replay needs beside the schedule."""
+    scenario = plan.scenario
+    return {
+        "scenario": scenario.path,
+        "name": scenario.name,
+        "params": msgspec.json.encode(dict(scenario.overrides)).decode(),
+        "target_name": plan.target.name,
+        "target": plan.target.spec,
+        "seed": str(final.seed),
+        "oracle": oracle,
+        "history_hash": final.history.digest,
+        "faultline": __version__,
+    }

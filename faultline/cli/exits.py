@@ -1,0 +1,60 @@
+"""Exit codes, decided here and nowhere else.
+
+When several hold, the first in this order: 130, 3, 1, 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from faultline.campaign.model import Campaign, RunRecord
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+BROKE: Final = 3
+INCONCLUSIVE: Final = 4
+LOCKED: Final = 75
+INTERRUPTED: Final = 130
+
+MEANING: Final[Mapping[int, str]] = {
+    OK: "every verdict as expected",
+    FAILED: "an oracle failed, or a stated failure did not happen",
+    USAGE: "wrong usage or a wrong scenario; nothing ran",
+    BROKE: "the harness or the target broke",
+    INCONCLUSIVE: "inconclusive: a fault never fired, or an oracle judged nothing",
+    LOCKED: "another run holds the lock",
+    INTERRUPTED: "interrupted; the results are those until then",
+}
+
+
+def of_campaign(campaign: Campaign) -> int:
+    """The exit code of a whole campaign."""
+    if campaign.interrupted:
+        return INTERRUPTED
+    for status, code in (("broken", BROKE), ("fail", FAILED), ("inconclusive", INCONCLUSIVE)):
+        if any(result.status == status for result in campaign.results):
+            return code
+    return OK
+
+
+def of_replay(record: RunRecord, unexpected: bool) -> int:
+    """The exit code of one replayed run."""
+    if record.error is not None:
+        return BROKE
+    return FAILED if unexpected else OK
+
+
+def of_error(error: BaseException) -> int:
+    """The exit code of an error that ended the command. The class of an error decides."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    code = getattr(error, "exit_code", BROKE)
+    return code if code in MEANING else BROKE
+
+
+def table() -> str:
+    """All codes, for help texts."""
+    return "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANING.items())

@@ -1,0 +1,183 @@
+"""``faultline run``: the main job."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from faultline.cli import exits
+from faultline.cli.selection import Selection, read_params, selecting
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from faultline.campaign.model import Case, CaseResult, RunRecord
+    from faultline.cli.app import State
+    from faultline.reports.console import ConsoleReport
+    from faultline.reports.progress import Bar
+
+FOLDER: Final = Path(".faultline")
+"""Where the schedules and histories of failures are saved."""
+
+EPILOG: Final = """\b
+Examples:
+  faultline run scenarios/                         all of them, in as many processes as there are processors
+  faultline run scenarios/orders -k crash --seed 7 one seed of what matches
+  faultline run scenarios/ --target bot.py:Client  your own client instead of the scenarios' own
+  faultline run scenarios/ --tag smoke --json      one JSON document on stdout
+  faultline run scenarios/ --param form=seconds    one value of a matrix
+"""
+
+
+def _jobs(ctx: click.Context, param: click.Parameter, value: object) -> int | None:
+    if value is None or value == "auto":
+        return None
+    try:
+        jobs = int(str(value))
+    except ValueError:
+        jobs = 0
+    if jobs < 1:
+        raise click.BadParameter("expected a number of processes, or auto")
+    return jobs
+
+
+@click.command("run", epilog=EPILOG)
+@selecting
+@click.option("--seed", type=click.IntRange(0), help="Run this seed only; with --seeds, begin with it.")
+@click.option(
+    "--seeds", type=click.IntRange(1), envvar="FAULTLINE_SEEDS", help="How many seeds, instead of the scenario's own."
+)
+@click.option(
+    "--jobs", metavar="N", callback=_jobs, envvar="FAULTLINE_JOBS", help="Processes (default: auto, what is worth it)."
+)
+@click.option("--fail-fast", is_flag=True, help="Stop at the first run that should have passed.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, and check that it can.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of text.")
+@click.option("-q", "--quiet", is_flag=True, help="Only what is not as expected, and the last lines.")
+@click.option("-v", "--verbose", is_flag=True, help="Every verdict, stated failures explained, logs, tracebacks.")
+@click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR).")
+@click.pass_obj
+def command(
+    state: State,
+    paths: tuple[str, ...],
+    tags: tuple[str, ...],
+    keywords: tuple[str, ...],
+    target: str | None,
+    params: tuple[str, ...],
+    seed: int | None,
+    seeds: int | None,
+    jobs: int | None,
+    fail_fast: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    no_color: bool,
+) -> int:
+    """Run the scenarios in files and folders (default: scenarios/) and judge what came of them.
+
+    Each scenario runs against each of its targets, once for each seed. A failing seed is run again, its faults are
+    shrunk, and what is left is saved under .faultline/ for faultline replay.
+    """
+    from faultline.cli.selection import cases
+
+    state.verbose = verbose
+    selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params)))
+    console = _console(no_color)
+    if dry_run:
+        return _dry_run(selected, console)
+    return _run(selected, console, jobs, fail_fast, as_json, quiet, verbose, not no_color)
+
+
+def _console(no_color: bool) -> Console:
+    from rich.console import Console
+
+    return Console(file=sys.stdout, no_color=True if no_color else None, highlight=False, markup=False)
+
+
+def _dry_run(selected: Sequence[Case], console: Console) -> int:
+    from faultline.faults.deciders import labels
+    from faultline.oracles.base import plural
+    from faultline.reports.console import target_name
+    from faultline.reports.text import columns
+
+    rows = [
+        (
+            case.scenario.path,
+            case.scenario.name,
+            target_name(case.target),
+            plural(len(case.seeds), "seed"),
+            ", ".join(labels(case.scenario.faults)),
+        )
+        for case in selected
+    ]
+    for line in columns(rows):
+        console.print(line, soft_wrap=True)
+    runs = sum(len(case.seeds) for case in selected)
+    console.print(f"\n{plural(len(selected), 'case')}, {plural(runs, 'run')}; nothing ran", soft_wrap=True)
+    return exits.OK
+
+
+class _Watcher:
+    """Passes on what happens: to the bar, and line by line to the report."""
+
+    def __init__(self, bar: Bar, report: ConsoleReport | None) -> None:
+        self._bar = bar
+        self._report = report
+
+    def ran(self, case: Case, records: Sequence[RunRecord]) -> None:
+        self._bar.ran(case, records)
+
+    def explaining(self, case: Case, seed: int) -> None:
+        self._bar.explaining(case, seed)
+
+    def finished(self, result: CaseResult) -> None:
+        if self._report is not None:
+            with self._bar.hidden():
+                self._report.case(result)
+
+
+def _run(
+    selected: Sequence[Case],
+    console: Console,
+    jobs: int | None,
+    fail_fast: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    colour: bool,
+) -> int:
+    from faultline.campaign import conduct
+    from faultline.reports import json as json_report
+    from faultline.reports.console import ConsoleReport
+    from faultline.reports.progress import Bar
+    from faultline.search.executors import set_logging
+
+    log_level = logging.WARNING if verbose else 0
+    set_logging(log_level)
+    report = None if as_json else ConsoleReport(console, selected, verbose=verbose, quiet=quiet)
+    bar: AbstractContextManager[Any] = Bar(sum(len(case.seeds) for case in selected), quiet=quiet, colour=colour)
+    with bar as shown:
+        campaign = conduct(
+            selected,
+            _Watcher(shown, report),
+            folder=FOLDER,
+            jobs=jobs,
+            fail_fast=fail_fast,
+            explain_all=verbose,
+            keep_receipts=as_json,
+            log_level=log_level,
+        )
+    code = exits.of_campaign(campaign)
+    if report is None:
+        click.echo(json_report.text(campaign, code, exits.MEANING[code]))
+    else:
+        report.failures(campaign.results)
+        report.summary(campaign, code, exits.MEANING[code])
+    return code

@@ -1,0 +1,142 @@
+"""From paths and options to cases, each of them planned once, so that nothing starts that cannot end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from faultline.errors import FaultlineError, Problem, ScenarioError, TargetError, UnsupportedFault, UsageError
+
+if TYPE_CHECKING:
+    from faultline.campaign.model import Case
+    from faultline.scenario.model import Scenario
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_FOLDER: Final = "scenarios"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was asked for on the command line."""
+
+    paths: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    target: str | None = None
+    seed: int | None = None
+    seeds: int | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+def selecting(command: F) -> F:
+    """The argument and options by which every command picks scenarios."""
+    for decorate in reversed(
+        [
+            click.argument("paths", nargs=-1, metavar="[PATH]..."),
+            click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scenarios with this tag (any of)."),
+            click.option(
+                "-k", "keywords", multiple=True, metavar="TEXT", help="Only where path, name or target has this text."
+            ),
+            click.option(
+                "--target",
+                metavar="FILE:Class",
+                envvar="FAULTLINE_TARGET",
+                help="This client instead of the scenario's own.",
+            ),
+            click.option(
+                "--param",
+                "params",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Another value for ${NAME}; picks one value of a matrix.",
+            ),
+        ]
+    ):
+        command = decorate(command)
+    return command
+
+
+def read_params(params: Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE`` options as a mapping. Raises UsageError."""
+    read: dict[str, str] = {}
+    for text in params:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--param {text!r}: write NAME=VALUE")
+        read[name] = value
+    return read
+
+
+def scenarios(selection: Selection) -> list[Scenario]:
+    """The scenarios that were picked. Raises UsageError when there are none, ScenarioError for wrong files."""
+    from faultline.scenario import find, load_all
+
+    paths = selection.paths or ((DEFAULT_FOLDER,) if Path(DEFAULT_FOLDER).is_dir() else ())
+    if not paths:
+        raise UsageError(f"no PATH given, and there is no folder {DEFAULT_FOLDER}/ here")
+    found = load_all(find(paths), params=selection.params)
+    picked = [each for each in found if not selection.tags or set(selection.tags) & set(each.tags)]
+    if not picked:
+        known = sorted({tag for each in found for tag in each.tags})
+        raise UsageError(f"no scenario has the tag {', '.join(selection.tags)}; tags: {', '.join(known) or 'none'}")
+    return picked
+
+
+def cases(selection: Selection) -> list[Case]:
+    """Every picked scenario against each of its targets, with its seeds. All of them can be planned.
+
+    Raises UsageError with everything that is wrong, TargetError when it is only a target that does not load.
+    """
+    from faultline.campaign.model import Case
+    from faultline.targets import TargetRef
+
+    made: list[Case] = []
+    for scenario in scenarios(selection):
+        specs = scenario.targets if selection.target is None else {"given": selection.target}
+        for name, spec in specs.items():
+            subject = f"{scenario.path} {scenario.name} {name} {spec}".lower()
+            if not selection.keywords or any(text.lower() in subject for text in selection.keywords):
+                made.append(Case(scenario, TargetRef(name, spec), _seeds(selection, scenario.seeds)))
+    if not made:
+        raise UsageError(f"no scenario or target matches -k {' or -k '.join(map(repr, selection.keywords))}")
+    _check(made)
+    return made
+
+
+def _seeds(selection: Selection, of_scenario: int) -> tuple[int, ...]:
+    if selection.seed is None:
+        return tuple(range(selection.seeds or of_scenario))
+    return tuple(range(selection.seed, selection.seed + (selection.seeds or 1)))
+
+
+def _check(made: Sequence[Case]) -> None:
+    """Plan every case, so that everything wrong is told at once and nothing has run yet."""
+    from faultline.plan import make_plan
+
+    problems: dict[Problem, None] = {}
+    others: dict[str, FaultlineError] = {}
+    for case in made:
+        try:
+            make_plan(case.scenario, case.target)
+        except ScenarioError as error:
+            problems.update(dict.fromkeys(error.problems))
+        except UnsupportedFault as error:
+            others[str(error)] = error
+        except (UsageError, TargetError) as error:
+            # The scenario says where the target is named, unless it came from the command line.
+            key = ("targets", case.target.name) if case.target.name != "default" else ("target",)
+            where = "" if case.target.name == "given" else f"{case.scenario.problem('', *key)}"
+            others.setdefault(f"{where}{error}" if where else str(error), error)
+    if not others:
+        if problems:
+            raise ScenarioError(list(problems))
+        return
+    lines = [*map(str, problems), *others]
+    if not problems and all(isinstance(error, TargetError) for error in others.values()):
+        raise TargetError("\n".join(lines)) from next(iter(others.values()))
+    raise UsageError("\n".join(lines)) from next(iter(others.values()))
