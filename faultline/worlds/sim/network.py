@@ -200,19 +200,26 @@ class Network:
         if connection.client.is_released and connection.server.is_released:
             self._connections.pop(connection.number, None)
 
-    def ask(self, moment: Moment, wire: int = 0) -> tuple[Action, ...]:
-        """What the decider wants at a point; the trace notes that it struck."""
-        actions = self.decide(moment) if self.decide is not None else ()
+    def ask(self, moment: Moment, wire: int = 0) -> Strike | None:
+        """What the decider wants at a point, None for nothing; the trace notes that it struck.
+
+        An error in the decider ends the run: raised into the client's own code it would only look like a fault.
+        """
+        try:
+            actions = self.decide(moment) if self.decide is not None else ()
+            strike = read_actions(actions) if actions else None
+        except Exception as error:
+            self.loop.fail(error)
+            raise
         if actions:
             self.trace.add(self.loop.now_s, FAULT, wire, repr(actions).encode())
-        return actions
+        return strike
 
     def _strike_at(self, endpoint: str, ordinal: int, phase: str) -> Strike:
         if self.decide is None:
             return _NOTHING
         point = Point(Plane.STREAM, endpoint, str(ordinal), 0, phase)
-        actions = self.ask(Moment(point, self.loop.now_s, connection=ordinal))
-        return read_actions(actions) if actions else _NOTHING
+        return self.ask(Moment(point, self.loop.now_s, connection=ordinal)) or _NOTHING
 
     def _next_ordinal(self, label: str, what: str) -> int:
         ordinal = self._ordinals[label, what] = self._ordinals.get((label, what), 0) + 1

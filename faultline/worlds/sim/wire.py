@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Final, Literal
 from faultline.faults.actions import How
 from faultline.faults.points import Moment, Plane, Point
 from faultline.worlds.sim.link import retransmitted_at_s
-from faultline.worlds.sim.strike import Strike, read_actions
 from faultline.worlds.sim.trace import DATA, FAULT, FIN, RST
 
 if TYPE_CHECKING:
     from faultline.worlds.sim.link import Link
     from faultline.worlds.sim.loop import SimLoop
     from faultline.worlds.sim.network import Network
+    from faultline.worlds.sim.strike import Strike
     from faultline.worlds.sim.transport import SimTransport
 
 FLOWING: Final = 0
@@ -109,12 +109,10 @@ class Flow:
         connection = self.connection
         point = Point(Plane.STREAM, connection.label, connection.entity, self.offset_bytes, self.direction)
         moment = Moment(point, self.loop.now_s, connection=connection.ordinal, size_bytes=len(data))
-        actions = self.network.ask(moment, self.trace_id)
-        if not actions:
+        strike = self.network.ask(moment, self.trace_id)
+        if strike is None:
             self._leave(kind, data, sent_at_s)
-            return
-        strike = read_actions(actions)
-        if strike.for_ever:
+        elif strike.for_ever:
             self.fall_silent()
             self._stuck(kind, data)
         elif strike.cut is None:

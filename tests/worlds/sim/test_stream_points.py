@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import pytest
 
 from faultline.errors import UnsupportedFault
 from faultline.faults.actions import Action, Cut, Delay, Drop, Hold, Shape
-from faultline.faults.points import Plane, Point
+from faultline.faults.points import Moment, Plane, Point
 from faultline.worlds.sim.simulation import Simulation
 from tests.worlds.sim.kit import VENUE, Recorder, Table, connected_pair, new_simulation
 
@@ -278,6 +279,24 @@ def test_what_bytes_cannot_do_is_refused() -> None:
     simulation, _ = deciding({("connect", "1"): (Drop(),)})
     with pytest.raises(UnsupportedFault, match="message plane"):
         simulation.run(lambda: exchange(simulation))
+
+
+def test_an_error_in_the_decider_ends_the_run_even_when_the_client_swallows_it() -> None:
+    def broken(moment: Moment) -> tuple[Action, ...]:
+        if moment.point.phase == "up":
+            raise ValueError("a bug in a fault")
+        return ()
+
+    simulation = new_simulation(decide=broken)
+
+    async def main() -> None:
+        client, _ = await connected_pair(simulation)
+        with contextlib.suppress(Exception):
+            client.transport.write(b"x")
+        await asyncio.sleep(1)
+
+    with pytest.raises(ValueError, match="a bug in a fault"):
+        simulation.run(main)
 
 
 def test_strikes_are_part_of_the_trace() -> None:
