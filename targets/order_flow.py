@@ -91,8 +91,10 @@ class OrderFlow:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._http.close()
-        self._store.close()
+        if self._services:
+            self._services.clear()
+            await self._http.close()
+            self._store.close()
 
     async def place(self, intent_id: str, *, symbol: str, side: str, order_type: str, quantity: str, price: str) -> str:
         """Place an order: ``accepted``, ``rejected`` (certainly not placed) or ``unknown`` (still worked on)."""
@@ -116,7 +118,7 @@ class OrderFlow:
         return await self._amend(Amendment(intent_id, "replace", of, quantity, price))
 
     async def _amend(self, amendment: Amendment) -> str:
-        if amendment.of not in self._store.orders:
+        if amendment.of not in self._store.orders and amendment.of not in self._workers:
             return "rejected"
         amendment = self._store.amendments.get(amendment.intent, amendment)
         if not amendment.outcome:

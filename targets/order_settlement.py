@@ -154,8 +154,7 @@ class Settlement:
     # Amending
 
     async def _cancel(self, amendment: Amendment) -> None:
-        await self._store.add_amendment(amendment)
-        order = self._store.orders[amendment.of]
+        order = await self._amended(amendment)
         if not order.settled:
             # Its own settlement does not send it any more once it sees that a cancel is wanted.
             raise Unsettled(f"{amendment.of} may or may not exist")
@@ -174,12 +173,11 @@ class Settlement:
         await self._store.settle(amendment.intent, "rejected" if order.status == "filled" else "accepted")
 
     async def _replace(self, amendment: Amendment) -> None:
-        await self._store.add_amendment(amendment)
-        intent, order = amendment.intent, self._store.orders[amendment.of]
+        intent, order = amendment.intent, await self._amended(amendment)
         if not order.settled or self._overtakes(amendment):
             # A request that is still under way could undo a later replacement.
             raise Unsettled(f"{amendment.of} is not ready for {intent}")
-        if await self._in_doubt(intent, lambda: self._replaced(amendment, order.order_id)):
+        if order.order_id and await self._in_doubt(intent, lambda: self._replaced(amendment, order.order_id)):
             return
         if order.ended:
             await self._store.settle(intent, "rejected")
@@ -195,6 +193,13 @@ class Settlement:
         else:
             await self._store.seen(replaced)
             await self._store.settle(intent, "accepted")
+
+    async def _amended(self, amendment: Amendment) -> Order:
+        """The order that is amended, once both are stored."""
+        if amendment.of not in self._store.orders:
+            raise Unsettled(f"{amendment.of} could not be stored yet")
+        await self._store.add_amendment(amendment)
+        return self._store.orders[amendment.of]
 
     async def _replaced(self, amendment: Amendment, order_id: str) -> bool:
         found = await self._api.order(order_id)

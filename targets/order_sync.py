@@ -94,8 +94,8 @@ class Sync:
                 self._connection += 1
                 self._subscribed = True
                 self._due.set()
-            elif not isinstance(topic, str):
-                raise Unreadable("a stream message has no topic")
+            elif topic == "error" or not isinstance(topic, str):
+                raise Unreadable(f"not a stream message: {str(fields.get('message', 'it has no topic'))[:100]}")
         except StoreUnavailable:
             # The message is lost to us; what it said is still at the venue.
             self._due.set()

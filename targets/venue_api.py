@@ -50,7 +50,14 @@ class VenueApi:
         }
         if order.order_type != "market":
             body["price"] = order.price
-        return await self._call(read_order, "POST", "/orders", body=body, unless=unless)
+
+        def placed(data: object) -> WireOrder:
+            found = read_order(data)
+            if found.key != order.key:
+                raise Unreadable(f"asked for {order.key}, answered about {found.key!r}")
+            return found
+
+        return await self._call(placed, "POST", "/orders", body=body, unless=unless)
 
     async def find(self, key: str) -> WireOrder | None:
         """The order with this key; None when the venue knows of none *as yet*."""
@@ -68,7 +75,7 @@ class VenueApi:
 
     async def order(self, order_id: str) -> WireOrder:
         """One order by the venue's id."""
-        return await self._call(read_order, "GET", _path(order_id))
+        return await self._call(_reader_of(order_id), "GET", _path(order_id))
 
     async def open_orders(self) -> list[WireOrder]:
         """All orders that the venue holds open."""
@@ -78,11 +85,12 @@ class VenueApi:
 
     async def cancel(self, order_id: str) -> WireOrder:
         """Cancel an order; the order as it stands then."""
-        return await self._call(read_order, "DELETE", _path(order_id))
+        return await self._call(_reader_of(order_id), "DELETE", _path(order_id))
 
     async def replace(self, order_id: str, *, quantity: str, price: str) -> WireOrder:
         """Give an order a new quantity and price; the order as it stands then."""
-        return await self._call(read_order, "PUT", _path(order_id), body={"quantity": quantity, "price": price})
+        terms = {"quantity": quantity, "price": price}
+        return await self._call(_reader_of(order_id), "PUT", _path(order_id), body=terms)
 
     async def fills(self, *, since: int) -> FillPage:
         """The fills after the one numbered ``since``."""
@@ -125,6 +133,16 @@ class VenueApi:
 
 def _path(order_id: str) -> str:
     return f"/orders/{quote(order_id, safe='')}"
+
+
+def _reader_of(order_id: str) -> Callable[[object], WireOrder]:
+    def read(data: object) -> WireOrder:
+        found = read_order(data)
+        if found.order_id != order_id:
+            raise Unreadable(f"asked about {order_id}, answered about {found.order_id}")
+        return found
+
+    return read
 
 
 def _result(reader: Callable[[object], T], reply: Reply, what: str) -> T:

@@ -299,3 +299,35 @@ async def test_replacements_of_one_order_do_not_overtake_each_other(faultline: S
             assert await asyncio.gather(first, second) == ["accepted", "accepted"]
         replaced = [effect.quantity for effect in faultline.history.of(Effect) if effect.what == "replace"]
         assert replaced == ["6", "8"]
+
+
+async def test_a_replacement_of_an_order_that_never_was_is_rejected(faultline: Session, tmp_path: Path) -> None:
+    stage = await on_stage(faultline, tmp_path)
+    with faultline.inject(StatusStorm(on="POST /orders", status=429, retry_after_s=30)):
+        async with stage.running() as client:
+            placing = asyncio.create_task(client.place("A", **ORDER))
+            replacing = asyncio.create_task(client.replace("RA", of="A", quantity="6", price="101"))
+            await asyncio.sleep(1)
+            assert await client.replace("RB", of="nothing", quantity="6", price="101") == "rejected"
+            cancelling = asyncio.create_task(client.cancel("CA", of="A"))
+            await asyncio.sleep(1)
+        assert await asyncio.gather(placing, replacing, cancelling) == ["unknown"] * 3
+    async with stage.running() as client:
+        assert await client.cancel("CA", of="A") == "accepted"
+        assert await client.place("A", **ORDER) == "rejected"
+        assert await client.replace("RA", of="A", quantity="6", price="101") == "rejected"
+    assert stage.orders == []
+
+
+async def test_stop_may_be_called_twice_and_after_a_start_that_failed(faultline: Session, tmp_path: Path) -> None:
+    stage = await on_stage(faultline, tmp_path)
+    client = stage.client()
+    await client.stop()
+    await client.start()
+    await client.stop()
+    await client.stop()
+    stage.store = tmp_path / "no such folder" / "state.db"
+    nowhere = stage.client()
+    with pytest.raises(Exception, match="unable to open"):
+        await nowhere.start()
+    await nowhere.stop()

@@ -131,10 +131,6 @@ def knows_no_limit(patch: Patch) -> None:
     patch.setattr(rate_gate.Window, "free_at", lambda self: 0.0)
 
 
-def sends_a_cancelled_order(patch: Patch) -> None:
-    patch.setattr(Settlement, "_unwanted", lambda self, intent: False)
-
-
 @dataclass(frozen=True)
 class Case:
     plant: Callable[[Patch], None]
@@ -159,10 +155,14 @@ CASES = [
         "no_duplicates",
         venue="profile: generic, idempotency: unique_while_pending, read_lag: 2s",
     ),
-    Case(takes_no_answer_for_no, "lost_response: {on: POST /orders, how: rst, nth: 3}", "resolved_unknowns"),
+    Case(
+        takes_no_answer_for_no,
+        "lost_response: {on: POST /orders, how: rst, nth: 3} & drop_message: {on: stream user}",
+        "resolved_unknowns",
+    ),
     Case(
         takes_no_answer_for_unsent,
-        "lost_response: {on: POST /orders, how: rst, nth: 3}",
+        "lost_response: {on: POST /orders, how: rst, nth: 3} & drop_message: {on: stream user}",
         "no_duplicates",
         venue="profile: generic, idempotency: none",
     ),
@@ -205,12 +205,6 @@ CASES = [
         "rate_limit_respected",
         venue='profile: generic, rate_limit: [{name: o, limit: 10, window: 1s, weights: {"POST /orders": 1}}]',
         workload="orders: 30, rate: 100/s, linger: 30s",
-    ),
-    Case(
-        sends_a_cancelled_order,
-        "status_storm: {on: POST /orders, status: 429, retry_after: 5s, first: 1}",
-        "no_lost_ack",
-        workload="orders: 12, rate: 5/s, cancels: 100%, linger: 30s",
     ),
 ]
 
