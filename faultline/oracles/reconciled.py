@@ -212,6 +212,8 @@ def _late(history: History, within_s: float) -> list[Finding]:
             continue
         intent = ledger.root(record.intent)
         view = known.until(deadline_t).get(intent)
+        if view is not None and view.state == "absent" and record.ended_t is not None and record.ended_t <= deadline_t:
+            continue  # it ended, and the client let it go
         if _behind(view, unfolding.until(effect.t).get(intent, _NOTHING)) and intent not in findings:
             since = f"the last fault at {seconds(quiet_t)}" if effect.t < quiet_t else "it happened"
             event = f"{effect.what} of order {effect.order} for {described(ledger, intent)} at {seconds(effect.t)}"
@@ -221,10 +223,8 @@ def _late(history: History, within_s: float) -> list[Finding]:
 
 
 def _behind(view: OrderBelief | None, truth: _Truth) -> bool:
-    if view is None:
+    if view is None or view.state == "absent":
         return True
-    if view.state == "absent":
-        return truth.live > 0
     if amount(view.filled) < truth.filled:
         return True
     if truth.live > 0:

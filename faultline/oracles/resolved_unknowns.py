@@ -47,15 +47,11 @@ class ResolvedUnknowns:
             if intent.op != "place":
                 continue
             answer = ledger.answers.get(intent.id)
-            view = ledger.view_of(intent.id)
-            if answer is not None and answer.outcome == "fail":
+            outcome = None if answer is None else answer.outcome
+            if outcome == "fail":
                 judged += 1
                 findings += _disowned(ledger, intent)
-            elif (
-                intent.id in unheard
-                or (answer is not None and answer.outcome == "info")
-                or (view is not None and view.state in UNSURE)
-            ):
+            elif outcome == "info" or intent.id in unheard or _held_unsure(ledger, intent):
                 judged += 1
                 if ledger.final is None or not ledger.tells_orders:
                     open_end = ending_doubt(history) or "the client never told what it believes of orders"
@@ -90,6 +86,11 @@ class ResolvedUnknowns:
         return [Finding(what, ledger.final.t, intent.id)]
 
 
+def _held_unsure(ledger: Ledger, intent: Intent) -> bool:
+    view = ledger.view_of(intent.id)
+    return view is not None and view.state in UNSURE
+
+
 def _unheard(history: History) -> set[str]:
     """Intents of which some request got no answer that says anything."""
     mute = {
@@ -97,6 +98,8 @@ def _unheard(history: History) -> set[str]:
         for answered in history.of(Answered)
         if answered.fate in ("lost", "cut") or answered.status >= 500
     }
+    if not mute:
+        return set()
     return {received.entity for received in history.of(Received) if received.request in mute}
 
 

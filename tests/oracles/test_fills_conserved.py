@@ -157,3 +157,34 @@ def test_any_split_of_an_order_is_conserved_and_any_other_sum_is_not(new_story, 
     story.believe(f"I1 filled {believed}", fills=fills, positions={"NQ": believed if side == "buy" else -believed})
 
     assert judge(story).count == (2 if wrong else 0)
+
+
+def test_a_fill_that_never_was_counts_for_nothing_here(story):
+    story.place("I1").order("o1", "I1").fill("o1", "4", "f1")
+    story.believe("I1 filled 4", fills=["f1", "f99"], positions={"NQ": 4})
+
+    assert judge(story).verdict == "pass"
+
+
+def test_without_a_final_belief_the_clients_side_is_unknown(story):
+    story.place("I1").order("o1", "I1").fill("o1", "4", "f1").believe("I1 filled 4", fills=["f1"])
+
+    assert FillsConserved().judge(story.history()).verdict == "unknown"
+
+
+def test_a_client_that_nobody_reads_is_judged_by_the_ledger_alone(new_story):
+    story = new_story(booted=False).place("I1").order("o1", "I1").fill("o1", "4", "f1")
+
+    assert FillsConserved().judge(story.history()).verdict == "pass"
+
+
+def test_only_orders_are_asked_for_their_fills(story):
+    story.good_order(1).cancel("C1", of="I1").believe("C1 filled 4", "X9 filled 4")
+
+    assert judge(story).verdict == "pass"
+
+
+def test_the_finding_names_the_intent(story):
+    story.place("I1").order("o1", "I1").fill("o1", "5", "f1")
+
+    assert judge(story).findings[0].intent == "I1"

@@ -47,7 +47,7 @@ def test_an_intent_without_an_answer_counts_as_long_as_it_has_waited(story):
     verdict = Latency(max="< 30s").judge(story.end())
 
     assert verdict.verdict == "fail"
-    assert "1 of them still waiting" in verdict.why
+    assert ", 1 of them still waiting" in verdict.why
 
 
 def test_an_intent_asked_again_after_a_crash_has_waited_since_the_first_time(story):
@@ -64,3 +64,9 @@ def test_a_bound_that_cannot_be_read_is_refused(bound):
 
 def test_without_intents_it_judged_nothing(story):
     assert Latency(p50="< 1s").judge(story.end()).verdict == "unknown"
+
+
+def test_the_finding_is_of_the_slowest_intent_when_its_answer_came(story):
+    finding = Latency(max="< 2s").judge(waits(story, 0.25, 3.0)).findings[0]
+
+    assert (finding.intent, finding.t) == ("I2", 203.0)

@@ -7,6 +7,7 @@ from faultline.history import History
 from faultline.history.contract import ORDER_AUTOMATON
 from faultline.history.event import Effect
 from faultline.oracles import LegalOrderStates
+from faultline.oracles.legal_order_states import reachable
 
 
 def judge(story):
@@ -126,3 +127,29 @@ def test_a_state_that_the_contract_does_not_have_is_the_clients_fault(story):
 
 def test_without_orders_and_beliefs_it_judged_nothing(story):
     assert judge(story).verdict == "unknown"
+
+
+def test_a_refused_change_leaves_the_order_as_it_is(story):
+    story.place("I1").order("o1", "I1").cancel("C1", of="I1").rejected("C1", "o1").fill("o1", "4")
+
+    assert judge(story).verdict == "pass"
+
+
+def test_the_same_quantity_written_otherwise_is_no_step_back(story):
+    story.place("I1").order("o1", "I1").believe("I1 partially_filled 1.0").believe("I1 partially_filled 1")
+
+    assert judge(story).verdict == "pass"
+
+
+def test_states_are_reachable_in_any_number_of_steps():
+    after = reachable((("", "a"), ("a", "b"), ("b", "c"), ("c", "d"), ("c", "b")))
+
+    assert after["a"] == {"b", "c", "d"}
+    assert after["b"] == {"b", "c", "d"}
+    assert after["d"] == frozenset()
+
+
+def test_the_finding_names_the_intent(story):
+    story.place("I1").order("o1", "I1").cancelled("o1").fill("o1", "4")
+
+    assert judge(story).findings[0].intent == "I1"

@@ -118,3 +118,7 @@ def test_a_client_that_nobody_reads_is_judged_by_the_ledger_alone(new_story):
 
     assert NoLostAck().judge(kept).verdict == "pass"
     assert NoLostAck().judge(lost).verdict == "fail"
+
+
+def test_an_answer_to_what_nobody_wanted_is_no_promise_about_an_order(story):
+    assert judge(story.good_order(1).answer("X9")).verdict == "pass"

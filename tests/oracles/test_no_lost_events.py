@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import msgspec
+
 from faultline.history.event import Delivered
 from faultline.oracles import NoLostEvents
 
@@ -143,3 +145,28 @@ def test_a_client_that_nobody_reads_is_not_judged(new_story):
     verdict = NoLostEvents().judge(story.history())
 
     assert (verdict.verdict, verdict.judged) == ("unknown", 0)
+
+
+def test_a_fill_applied_in_the_moment_it_was_made_is_not_invented(story):
+    story.place("I1").order("o1", "I1").at(2.0).fill("o1", "4", "f1").at(2.0).believe("I1 filled 4", fills=["f1"])
+
+    assert judge(story).verdict == "pass"
+
+
+def test_an_open_order_that_the_client_holds_is_known(story):
+    assert judge(story.place("I1").order("o1", "I1").believe("I1 new")).verdict == "pass"
+
+
+def test_a_fill_is_charged_through_its_order(story):
+    story.place("I1").order("o1", "I1").fill("o1", "4", "f1").believe("I1 filled 4", fills=["f0"])
+    story.events = [
+        msgspec.structs.replace(event, intent=None) if getattr(event, "fill", "") else event for event in story.events
+    ]
+
+    assert any("fill f1 of order o1, 4 for intent I1" in finding.what for finding in judge(story).findings)
+
+
+def test_what_is_not_known_yet_is_not_lost_before_the_end(story):
+    story.place("I1").order("o1", "I1").fill("o1", "4", "f1").believe()
+
+    assert NoLostEvents().judge(story.history()).verdict == "unknown"

@@ -207,6 +207,25 @@ def test_service_unavailable_binds_its_own_endpoint_only(new_story):
     assert judge(story).verdict == "fail"
 
 
+@pytest.mark.parametrize("wait", [0.0, -3.0])
+def test_a_refusal_that_asks_for_no_time_binds_nobody(story, wait):
+    assert judge(send(refused(story, wait=wait), 1.1, entity="I1")).verdict == "unknown"
+
+
+def test_other_answers_with_a_time_bind_nobody(story):
+    assert judge(send(refused(story, status=301), 1.1, entity="I1")).verdict == "unknown"
+
+
+def test_a_refusal_of_a_request_that_never_arrived_binds_nobody(story):
+    assert judge(send(story.respond(99, 429, wait=2.0), 1.0)).verdict == "pass"
+
+
+def test_the_finding_names_the_intent_that_did_not_wait(story):
+    verdict = judge(send(refused(story.place("I1")), 1.1, entity="I1"))
+
+    assert (verdict.findings[0].intent, verdict.findings[0].t) == ("I1", 1.1)
+
+
 # Against the definition, read literally
 
 sends = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 3)), max_size=40)

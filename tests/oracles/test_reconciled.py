@@ -199,3 +199,58 @@ def test_a_process_that_never_spoke_has_no_final_belief(story):
     story.good_order(1).crash().boot().phase("judgement")
 
     assert Reconciled().judge(story.history()).verdict == "unknown"
+
+
+def test_the_state_filled_before_the_order_is_whole_is_ahead(story):
+    story.place("I1").order("o1", "I1").fill("o1", "1", "f1").at(3.0).believe("I1 filled 1")
+    story.fill("o1", "3", "f2").believe("I1 filled 4", fills=["f1", "f2"], positions={"NQ": 4})
+
+    verdict = judge(story)
+
+    assert verdict.count == 1
+    assert verdict.why.endswith("filled, when it was not")
+
+
+def test_a_cancel_known_after_it_happened_is_not_ahead(story):
+    story.place("I1").order("o1", "I1").cancelled("o1").believe("I1 canceled")
+
+    assert judge(story, within_s=1.0).verdict == "pass"
+
+
+@pytest.mark.parametrize("view", ["unknown", "pending", "absent"])
+def test_an_acceptance_that_is_not_known_in_time_is_late(story, view):
+    story.place("I1").order("o1", "I1").believe(f"I1 {view}").at(50.0).believe("I1 new").at(99.0)
+
+    assert judge(story, within_s=10.0).count == 1
+
+
+def test_a_part_that_is_not_known_in_time_is_late(story):
+    story.place("I1").order("o1", "I1").fill("o1", "1", "f1").believe("I1 partially_filled 1").fill("o1", "1", "f2")
+    story.at(50.0).believe("I1 partially_filled 2", fills=["f1", "f2"], positions={"NQ": 2}).at(99.0)
+
+    assert judge(story, within_s=10.0).count == 1
+
+
+def test_an_ending_that_is_not_known_in_time_is_late(story):
+    story.place("I1").order("o1", "I1").believe("I1 new").cancelled("o1").at(50.0).believe("I1 canceled").at(99.0)
+
+    assert judge(story, within_s=10.0).count == 1
+
+
+def test_an_order_let_go_after_its_end_is_not_late(story):
+    story.good_order(1).believe("I1 absent").at(99.0).believe()
+
+    assert judge(story, within_s=10.0).verdict == "pass"
+
+
+def test_refusals_are_nothing_to_be_late_with(story):
+    story.place("I1").rejected("I1", "o1").place("I2").order("o2", "I2").rejected("I2", "o2").believe("I2 new")
+
+    assert judge(story.at(99.0).believe(), within_s=10.0).verdict == "pass"
+
+
+def test_a_belief_that_seems_ahead_may_be_of_an_order_that_belongs_to_nobody(story):
+    story.place("I1").order("o1", None).fill("o1", "4", "f1")
+    story.believe("I1 filled 4", fills=["f1"], positions={"NQ": 4})
+
+    assert judge(story, within_s=10.0).verdict == "unknown"

@@ -102,3 +102,13 @@ def test_the_first_answer_counts(story):
 
 def test_without_intents_it_judged_nothing(story):
     assert judge(story).verdict == "unknown"
+
+
+def test_a_process_that_is_not_up_yet_may_still_come(story):
+    story.place("I1").answer("I1").at(3.0).crash().at(4.0).boot().at(6.0).phase("judgement")
+
+    assert Recovers(within_s=10.0).judge(story.history()).verdict == "pass"
+
+
+def test_the_very_moment_of_the_deadline_is_in_time(story):
+    assert judge(story.at(1.0).place("I1").at(11.0).answer("I1").at(60.0)).verdict == "pass"

@@ -129,3 +129,26 @@ def test_when_nothing_was_ever_in_doubt_it_judged_nothing(story):
 
     assert (verdict.verdict, verdict.judged) == ("unknown", 0)
     assert verdict.why == "no outcome was ever in doubt"
+
+
+@pytest.mark.parametrize(("status", "fate"), [(201, "lost"), (201, "cut"), (503, "sent")])
+def test_an_answer_that_did_not_reach_the_client_leaves_the_outcome_in_doubt(story, status, fate):
+    story.place("I1").respond(story.request(entity="I1"), status, fate).order("o1", "I1").answer("I1")
+
+    assert judge(story.believe("I1 new")).judged == 1
+    assert judge(story.believe("I1 canceled")).verdict == "fail"
+
+
+def test_an_answer_that_arrived_leaves_no_doubt(story):
+    story.place("I1").respond(story.request(entity="I1"), 499).order("o1", "I1").answer("I1").believe("I1 new")
+
+    assert judge(story).judged == 0
+
+
+def test_every_order_is_judged_once_and_cancels_are_not(story):
+    story.place("I1").answer("I1", "info").place("I2").answer("I2", "fail").place("I3").answer("I3", "info")
+    story.cancel("C1", of="I1").answer("C1", "info").believe("C1 unknown")
+
+    verdict = judge(story)
+
+    assert (verdict.verdict, verdict.judged) == ("pass", 3)

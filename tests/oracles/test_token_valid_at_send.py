@@ -182,3 +182,32 @@ def test_a_token_that_this_venue_never_issued_is_not_judged(story):
     send(story, 1.0, token="<token#9>")
 
     assert judge(story).judged == 0
+
+
+def test_an_error_of_another_kind_says_nothing_about_the_token(story):
+    story.token(A, 900.0).at(4.9).token_ended(A)
+    story.respond(send(story, 5.0), 503)
+    send(story, 9.0)
+
+    assert judge(story).verdict == "pass"
+
+
+def test_the_finding_names_the_intent_if_there_is_one(story):
+    story.place("I1").token(A, 10.0)
+    send(story, 11.0)
+    send(story, 12.0, entity="-")
+
+    assert [finding.intent for finding in judge(story).findings] == ["I1", ""]
+
+
+def test_the_very_moment_of_expiry_is_in_time(story):
+    send(story.token(A, 10.0), 10.0)
+
+    assert judge(story).verdict == "pass"
+
+
+def test_answers_to_requests_that_never_arrived_do_not_matter(story):
+    story.token(A, 10.0).respond(99, 401)
+    send(story, 11.0)
+
+    assert judge(story).count == 1
