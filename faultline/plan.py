@@ -52,11 +52,6 @@ class Plan:
         """The scenario's faults by label."""
         return dict(zip(labels(self.scenario.faults), self.scenario.faults, strict=True))
 
-    @property
-    def faults_end_s(self) -> float:
-        """When the last interval of a fault that has an end is over."""
-        return max((fault.ends_s or 0.0 for fault in self.scenario.faults), default=0.0)
-
     def with_intents(self, intents: Sequence[Intent]) -> Plan:
         """The same plan with fewer intents."""
         return replace(self, intents=tuple(intents))

@@ -6,23 +6,24 @@ fault over, a tail without faults, quiescence (nothing in flight, nothing outsta
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from faultline.errors import FaultlineError, HarnessError, SimEscape, SimHang
+from faultline.errors import FaultlineError, HarnessError, SimEscape, SimHang, TargetError
 from faultline.faults.deciders import Decider, Rules
 from faultline.faults.injector import Injector
 from faultline.faults.schedule import Schedule
-from faultline.history import Aliases, History
+from faultline.history import History
 from faultline.history.attribution import Attribution
 from faultline.history.event import Contracted, Phase, PhaseName, Struck, Trouble
 from faultline.oracles.base import Oracle, Verdict
 from faultline.plan import Plan
+from faultline.shared import Shared
 from faultline.stage import Stage
-from faultline.worlds.base import World
+
+E = TypeVar("E", bound=BaseException)
 
 TAIL_MIN_S: Final = 10.0
 """The least tail: long enough for a client that polls every few seconds to notice what it missed."""
@@ -57,32 +58,47 @@ class Run:
 
 def run(plan: Plan, seed: int, decider: Decider | None = None, *, path: Path | None = None) -> Run:
     """Run ``plan`` once. ``decider`` defaults to the scenario's rules under ``seed``; ``path`` streams the history."""
-    decider = decider if decider is not None else Rules(plan.scenario.faults, seed)
+    decider = decider if decider is not None else Rules(plan.faults, seed)
     world = plan.make_world(seed)
     history = History(path=path)
-    injector = Injector(decider, history, world.now_s)
+    injector = Injector(decider, history, world.now_s, world.context().wall_s)
+    shared = Shared(world, history, injector, Attribution(plan.scenario.policy))
     error: FaultlineError | SimHang | None = None
+    end_s: list[float] = []
+    ours: list[HarnessError] = []
+
+    def ended() -> None:
+        if not end_s:
+            end_s.append(world.now_s())
+            ours.extend(filter(None, [shared.hear()]))
+            history.seal(world.digest())
+
     try:
-        error = world.run(lambda: _run(plan, seed, world, history, injector, decider))
+        error = world.run(lambda: _run(plan, seed, shared, decider), ended)
     except (FaultlineError, SimHang) as broke:
         error = broke
-    history.seal(world.digest())
-    error = error or _escaped(history)
+    except SystemExit as left:
+        error = _because(TargetError(f"{plan.target.spec} ended the process (SystemExit: {left})"), left)
+    except Exception as broke:
+        error = _because(HarnessError(f"faultline broke: {shared.plain(broke)}"), broke)
+    finally:
+        ended()
+    error = _escaped(history) or error or next(iter(ours), None)
     schedule = Schedule.of(injector.struck, plan.faults)
     verdicts = () if error else judge(history, plan.scenario.expect)
-    return Run(plan, seed, history, schedule, verdicts, world.now_s(), error)
+    return Run(plan, seed, history, schedule, verdicts, end_s[0], error)
 
 
-async def _run(
-    plan: Plan, seed: int, world: World, history: History, injector: Injector, decider: Decider
-) -> FaultlineError | None:
+async def _run(plan: Plan, seed: int, shared: Shared, decider: Decider) -> FaultlineError | None:
     scenario, profile = plan.scenario, plan.profile
+    world, history, injector = shared.world, shared.history, shared.injector
     contract = profile.contract(scenario.venue.settings, scenario.policy)
     history.append(Contracted(0.0, contract, seed, scenario.name, plan.target.spec, world.name))
-    attribution = Attribution(scenario.policy)
-    venue = profile.build(scenario.venue.settings, world.context(), history, attribution, injector, Aliases())
-    stage = Stage(plan, world, history, injector, attribution, venue, decider)
-    driver = await stage.set()
+    venue = profile.build(
+        scenario.venue.settings, world.context(), history, shared.attribution, injector, shared.aliases
+    )
+    stage = await Stage.set_up(plan, shared, venue, decider)
+    driver = stage.driver
 
     def enter(phase: PhaseName) -> None:
         history.append(Phase(world.now_s(), phase))
@@ -91,7 +107,7 @@ async def _run(
     enter("load")
     injector.armed = True
     driver.boot()
-    observing = asyncio.ensure_future(driver.keep_observing())
+    observing = driver.keep_observing()
     await stage.load()
     injector.armed = False
     enter("faults_over")
@@ -117,7 +133,12 @@ def judge(history: History, oracles: Sequence[Oracle]) -> tuple[Verdict, ...]:
     return tuple(verdicts)
 
 
-def _escaped(history: History) -> HarnessError | None:
+def _because(error: E, cause: BaseException) -> E:
+    error.__cause__ = cause
+    return error
+
+
+def _escaped(history: History) -> SimEscape | None:
     # Client code may have swallowed the exception; a run that reached for the real world proves nothing.
     escape = next((event for event in history.of(Trouble) if event.what == "escape"), None)
     return SimEscape(escape.detail) if escape is not None else None

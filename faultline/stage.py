@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextvars import copy_context
-from typing import Final, cast
+from typing import Final
 
+from faultline.clockwork import Clockwork
 from faultline.driver import Driver
+from faultline.errors import HarnessError
 from faultline.faults.actions import Action, Crash, Cut, ExpireTokens, Restart
 from faultline.faults.deciders import Decider, Tick
-from faultline.faults.injector import EffectKnown, Injector
+from faultline.faults.injector import EffectKnown
 from faultline.faults.points import Plane
-from faultline.history import History
-from faultline.history.attribution import Attribution
 from faultline.plan import Plan
+from faultline.shared import Shared
 from faultline.venues.interceptor import Interceptor
+from faultline.venues.message_interceptor import Upon
 from faultline.venues.profile import SimulatedVenue
-from faultline.worlds.base import World
+from faultline.worlds.base import Addresses
 
 POLL_S: Final = 0.5
 """How often the end of a phase is looked for, by the world's clock."""
@@ -27,72 +27,48 @@ STILL_S: Final = 2.0
 
 
 class Stage:
-    """Sets up one run and says when its load and its tail are over."""
+    """One run's venue, driver and clock. :meth:`set_up` makes it; then it says when load and tail are over."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        world: World,
-        history: History,
-        injector: Injector,
-        attribution: Attribution,
-        venue: SimulatedVenue,
-        decider: Decider,
-    ) -> None:
+    def __init__(self, plan: Plan, shared: Shared, venue: SimulatedVenue, decider: Decider) -> None:
         self._plan = plan
-        self._world = world
-        self._history = history
-        self._injector = injector
-        self._attribution = attribution
+        self._shared = shared
+        self._world = shared.world
         self._venue = venue
         self._decider = decider
-        self._driver: Driver | None = None
-        self._clock: list[asyncio.Task[None]] = []
-        self._began = 0.0
-        # A mark can be made inside the client's running step; the clock must not tick in the client's context.
-        self._own_context = copy_context()
+        upon: Upon = {Crash: self._upon, Restart: self._upon, ExpireTokens: self._upon}
         self._interceptor = Interceptor(
-            injector,
-            history,
-            attribution,
-            now_s=world.now_s,
-            wall_s=world.context().wall_s,
-            upon={Crash: self._upon, Restart: self._upon, ExpireTokens: self._upon},
+            shared.injector,
+            shared.history,
+            shared.attribution,
+            now_s=shared.world.now_s,
+            wall_s=shared.world.context().wall_s,
+            upon=upon,
         )
+        self._clock = Clockwork(shared.injector, shared.world.now_s, self._carry_out)
+        self._driver: Driver | None = None
 
-    async def set(self) -> Driver:
-        """Put the venue on the wire and wind the clock. Returns the driver of the client, not yet booted."""
-        world, injector = self._world, self._injector
-        world.arm(injector, self._upon)
-        addresses = await world.listen(self._venue, self._interceptor)
-        self._driver = Driver(
-            self._plan.target,
-            addresses,
-            self._plan.profile.credentials,
-            world,
-            self._history,
-            self._attribution,
-            injector,
-        )
-        self._began = asyncio.get_running_loop().time() - world.now_s()
-        self._wind(None, 0.0)
-        injector.on_mark(self._wind)
+    @classmethod
+    async def set_up(cls, plan: Plan, shared: Shared, venue: SimulatedVenue, decider: Decider) -> Stage:
+        """Put the venue on the wire and wind the clock. The client is not booted yet."""
+        stage = cls(plan, shared, venue, decider)
+        shared.world.arm(shared.injector, stage._upon)
+        addresses: Addresses = await shared.world.listen(venue, stage._interceptor)
+        stage._driver = Driver(plan.target, addresses, plan.profile.credentials, shared)
+        stage._wind(None, 0.0)
+        shared.injector.on_mark(stage._wind)
+        return stage
+
+    @property
+    def driver(self) -> Driver:
+        """The driver of the client."""
+        if self._driver is None:
+            raise HarnessError("the stage was not set up")
         return self._driver
 
     # What comes by the clock
 
     def _wind(self, mark: str | None, t_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        for ticks in self._decider.ticks(mark, t_s):
-            self._clock.append(loop.create_task(self._strike_by_the_clock(ticks), context=self._own_context))
-
-    async def _strike_by_the_clock(self, ticks: Iterator[Tick]) -> None:
-        for tick in ticks:
-            await _until(self._began + tick.at_s)
-            if not self._injector.armed:
-                return
-            receipt = self._injector.begin(tick.fault, tick.point, tick.action, tick.at_s)
-            self._injector.resolve(receipt, self._carry_out(tick))
+        self._clock.wind(self._decider.ticks(mark, t_s))
 
     def _carry_out(self, tick: Tick) -> EffectKnown:
         action = tick.action
@@ -102,45 +78,58 @@ class Stage:
             else:
                 ended = self._interceptor.cut_streams(tick.point.endpoint, action)
             return "applied" if ended else "not_applied"
-        self._upon(action)
-        return "applied"
+        return "applied" if self._upon(action) else "not_applied"
 
-    def _upon(self, action: Action) -> None:
-        driver = cast("Driver", self._driver)
+    def _upon(self, action: Action) -> bool:
+        """Carry out what concerns the client or the venue as a whole. False when there was nothing to do it to."""
         match action:
             case Crash():
-                driver.crash(action)
+                return self.driver.crash(action)
             case Restart():
-                driver.restart(action)
+                return self.driver.restart(action)
             case ExpireTokens():
                 self._venue.expire_tokens(action)
+                return True
             case _:
-                raise AssertionError(f"the plan let {action!r} through to the clock")
+                raise HarnessError(f"a fault asks for {action!r} by the clock or at the store, where nobody can do it")
 
     # Phases
 
     async def load(self) -> None:
         """Ask for every intent at its time, then wait until faults have had their chance and their end."""
-        driver = cast("Driver", self._driver)
+        driver, world = self.driver, self._world
         for intent in self._plan.intents:
-            await asyncio.sleep(max(0.0, intent.t - self._world.now_s()))
+            await asyncio.sleep(max(0.0, intent.t - world.now_s()))
+            if driver.failure:
+                return
             driver.ask(intent)
-        linger_s = self._plan.scenario.workload.linger_s
-        until_s = max(self._plan.faults_end_s, self._world.now_s() + linger_s)
-        while self._world.now_s() < until_s and not driver.failure:
-            if not driver.unanswered and self._world.now_s() >= self._plan.faults_end_s and self._quiet():
+        linger_until_s = world.now_s() + self._plan.scenario.workload.linger_s
+        while not driver.failure:
+            # What strikes at the very end of an interval gets its chance too.
+            faults_over = world.now_s() >= self._faults_end_s() + POLL_S
+            if faults_over and (world.now_s() >= linger_until_s or (not driver.unanswered and self._quiet())):
                 break
             await asyncio.sleep(POLL_S)
-        for task in self._clock:
-            task.cancel()
+        self._clock.stop()
+
+    def _faults_end_s(self) -> float:
+        """When the last interval of a fault that has begun is over; what counts from a mark that has not been made
+        has no claim to be waited for."""
+        marks = self._shared.injector.marks
+        ends = [0.0]
+        for fault in self._plan.scenario.faults:
+            start_s = 0.0 if fault.after is None else marks.get(fault.after)
+            if start_s is not None and fault.ends_s is not None:
+                ends.append(start_s + fault.ends_s)
+        return max(ends)
 
     async def quiesce(self, least_s: float, most_s: float) -> None:
         """Wait until nothing is in flight, outstanding or unanswered, for ``least_s`` to ``most_s``."""
-        driver = cast("Driver", self._driver)
-        began_s = still_s = self._world.now_s()
+        driver, world = self.driver, self._world
+        began_s = still_s = world.now_s()
         while not driver.failure:
             await asyncio.sleep(POLL_S)
-            now_s = self._world.now_s()
+            now_s = world.now_s()
             if driver.unanswered or not driver.up or not self._quiet():
                 still_s = now_s
             if now_s - began_s >= most_s or (now_s - began_s >= least_s and now_s - still_s >= STILL_S):
@@ -148,14 +137,3 @@ class Stage:
 
     def _quiet(self) -> bool:
         return self._venue.idle() and self._world.idle() and self._interceptor.in_flight == 0
-
-
-async def _until(time_s: float) -> None:
-    """Wait until the loop's clock reads ``time_s``: to the bit, which a pause from now to then would not be."""
-    loop = asyncio.get_running_loop()
-    reached: asyncio.Future[None] = loop.create_future()
-    handle = loop.call_at(time_s, reached.set_result, None)
-    try:
-        await reached
-    finally:
-        handle.cancel()

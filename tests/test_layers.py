@@ -19,7 +19,7 @@ LAYERS = [
     {"targets"},
     {"scenario"},
     {"plan"},
-    {"driver", "stage"},
+    {"clockwork", "shared", "driver", "stage"},
     {"runner"},
     {"search"},
     {"campaign"},

@@ -29,7 +29,7 @@ FOR_EVER_S: Final = 1e9
 
 Send = Callable[[str], Awaitable[None]]
 CutStream = Callable[[How, int], None]
-Upon = Mapping[type[Action], Callable[[Action], None]]
+Upon = Mapping[type[Action], Callable[[Action], object]]
 Fate = Literal["sent", "dropped", "delayed", "duplicated", "lost"]
 
 

@@ -31,7 +31,10 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """Something in the client's code that this world saw and a history should tell: see ``history.event.Trouble``."""
+    """Something in the client's code that this world saw and a history should tell: see ``history.event.Trouble``.
+
+    An unhandled exception without an incarnation is none of a client's that the driver booted.
+    """
 
     what: Literal["unhandled", "blocking", "escape", "swallowed"]
     detail: str
@@ -48,8 +51,12 @@ class World(Protocol):
     planes: frozenset[Plane]
     repeatable: bool
 
-    def run(self, main: Callable[[], Awaitable[T]]) -> T:
-        """Run ``main`` to its end, then tear everything down, whatever happened."""
+    def run(self, main: Callable[[], Awaitable[T]], ended: Callable[[], None] = lambda: None) -> T:
+        """Run ``main`` to its end, then tear everything down, whatever happened.
+
+        ``ended`` is called in between, once or more: what the teardown does is no part of the run. Raises what
+        ``main`` raised, or what kept it from its end.
+        """
         ...
 
     def now_s(self) -> float:
@@ -60,7 +67,7 @@ class World(Protocol):
         """What the venue may know of this world."""
         ...
 
-    def arm(self, injector: Injector, upon: Callable[[Action], None]) -> None:
+    def arm(self, injector: Injector, upon: Callable[[Action], object]) -> None:
         """Ask ``injector`` at the points of the planes that the world itself carries (stream, store).
 
         ``upon`` carries out what is not the world's own doing (a crash at a store point).

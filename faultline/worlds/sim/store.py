@@ -2,10 +2,16 @@
 
 SQLite's clock and its busy wait are C code, so what the world needs is wrapped around :func:`sqlite3.connect`: the
 connection that it returns inside a run is a subclass that asks for faults before each statement that writes and
-around each commit. Traps that shaped it:
+around each commit. A statement and a commit are counted alike (``nth`` of their points); what commits has an ``after``
+as well. Traps that shaped it:
 
-* the C ``__exit__`` commits past an overridden ``commit``, so ``with connection:`` is written out here;
-* in autocommit (``isolation_level=None``) a writing statement is its own commit;
+* the C ``__exit__`` commits past an overridden ``commit``, so ``with connection:`` is written out here; like the
+  original it rolls back when the commit fails;
+* in autocommit (``isolation_level=None``) a writing statement is its own commit; in the default mode only INSERT,
+  UPDATE, DELETE and REPLACE open a transaction, so a CREATE TABLE outside of one commits itself too;
+* ``executescript`` commits first what is open, and then statement by statement: it is one point;
+* after a failed write for lack of space or for an I/O error SQLite has rolled the whole transaction back, while a
+  busy one leaves it open;
 * a crash at a commit happens inside the client's running step, which then finishes in the void: a fenced process
   writes on into files that nobody will open again, because its successor got a copy (see ``SimWorld.crash``);
 * copying an open SQLite file drops its POSIX locks, which is harmless here only because its owner is dead by then;
@@ -15,9 +21,9 @@ around each commit. Traps that shaped it:
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,18 +33,28 @@ from tempfile import gettempdir
 from types import ModuleType
 from typing import Any, Final, cast
 
-from faultline.worlds.sim.context import INCARNATION
-
 from faultline.errors import SimEscape
 from faultline.faults.actions import Action, Crash, Restart, StoreError
 from faultline.faults.injector import Injector
 from faultline.faults.points import Plane
+from faultline.worlds.sim.context import INCARNATION
 
-INTENT: ContextVar[str] = ContextVar("intent", default="")
+INTENT: Final[ContextVar[str]] = ContextVar("faultline_intent", default="")
 """The intent on whose behalf the client is running, where the driver knows."""
 
 _MESSAGES: Final = {"busy": "database is locked", "full": "database or disk is full", "io": "disk I/O error"}
-_READS: Final = ("SELECT", "PRAGMA", "EXPLAIN", "BEGIN", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "WITH")
+_COMMENTS: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
+_WORD: Final = re.compile(r"[A-Za-z]*")
+_READS: Final = frozenset(
+    {"", "SELECT", "VALUES", "PRAGMA", "EXPLAIN", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "ATTACH", "DETACH"}
+)
+_OPENS_TRANSACTION: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
+_COMMITS: Final = frozenset({"COMMIT", "END"})
+_WRITING_WITH: Final = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
+_ARGUMENTS_BEFORE_FACTORY: Final = 4
+_NO_FACTORY: Final = (
+    "use the default connection and cursor classes in the simulated world, or run this target in a live world"
+)
 _folders = count(1)
 _real_connect = sqlite3.connect
 _scanned: set[str] = set()
@@ -60,14 +76,28 @@ def memory_folder() -> Path:
 
 
 class StoreGuard:
-    """Asks for faults at the store of the client. ``gone`` says whether the running code belongs to a dead process."""
+    """Asks for faults at the store of the client.
 
-    def __init__(self, gone: Callable[[], bool]) -> None:
+    ``gone`` says whether the running code belongs to a dead process. ``as_the_world`` calls something outside of the
+    client's process, ``escaped`` notes an escape and gives the error, ``stand_still`` lets the client wait.
+    """
+
+    def __init__(
+        self,
+        gone: Callable[[], bool],
+        as_the_world: Callable[[Callable[[], None]], None],
+        escaped: Callable[[str, str], SimEscape],
+        stand_still: Callable[[float], None],
+    ) -> None:
         self._gone = gone
+        self._as_the_world = as_the_world
+        self._stand_still = stand_still
+        self.escaped = escaped
         self._injector: Injector | None = None
+        self._upon: Callable[[Action], object] = lambda action: None
         self._nth: dict[str, int] = {}
 
-    def arm(self, injector: Injector, upon: Callable[[Action], None]) -> None:
+    def arm(self, injector: Injector, upon: Callable[[Action], object]) -> None:
         """From now on ask ``injector``; ``upon`` carries out a crash or a restart that strikes here."""
         self._injector = injector
         self._upon = upon
@@ -84,35 +114,59 @@ class StoreGuard:
             _guard = None
 
     def ask(self, phase: str, timeout_s: float) -> None:
-        """A store point. ``before`` starts a new one; ``after`` is its commit. Raises what the store would."""
+        """A store point. ``before`` is a new one; ``after`` is its commit. Raises what the store would."""
         if self._injector is None or INCARNATION.get() is None or self._gone():
             return
         entity = INTENT.get() or "-"
         if phase == "before":
             self._nth[entity] = self._nth.get(entity, 0) + 1
-        for receipt, action in self._injector.ask(Plane.TARGET, "store", entity, self._nth.get(entity, 1), phase):
+        nth = self._nth.get(entity, 1)
+        self._as_the_world(lambda: self._ask(entity, nth, phase, timeout_s))
+
+    def _ask(self, entity: str, nth: int, phase: str, timeout_s: float) -> None:
+        assert self._injector is not None
+        refused: StoreError | None = None
+        for receipt, action in self._injector.ask(Plane.TARGET, "store", entity, nth, phase):
             self._injector.resolve(receipt, "not_applied" if phase == "before" else "applied")
             if isinstance(action, StoreError):
-                if action.error == "busy":
-                    time.sleep(timeout_s)  # virtual, and it blocks the client's loop, as the real busy wait does
-                raise sqlite3.OperationalError(_MESSAGES[action.error])
-            if isinstance(action, Crash | Restart):
+                refused = refused or action
+            elif isinstance(action, Crash | Restart):
                 self._upon(action)
+        if refused is not None:
+            if refused.error == "busy":
+                self._stand_still(timeout_s)
+            raise _Refused(refused.error, _MESSAGES[refused.error])
+
+
+class _Refused(Exception):
+    """A store error on its way to the connection that it strikes."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(message)
+        self.error = error
 
 
 _guard: StoreGuard | None = None
 
 
-def _writes(sql: str) -> bool:
-    return not sql.lstrip().upper().startswith(_READS)
+def _first_word(sql: str) -> str:
+    start = _COMMENTS.match(sql)
+    word = _WORD.match(sql, start.end() if start else 0)
+    return word[0].upper() if word else ""
+
+
+def _writes(sql: str, word: str) -> bool:
+    return _WRITING_WITH.search(sql) is not None if word == "WITH" else word not in _READS
 
 
 class _Guarded(sqlite3.Connection):
     """A connection that asks before it writes and around its commits."""
 
-    _timeout_s: float = 5.0
+    timeout_s: float = 5.0
 
     def cursor(self, factory: Any = None) -> Any:
+        if factory is not None and _guard is not None:
+            raise _guard.escaped("cursor() with a class of its own", _NO_FACTORY)
         return super().cursor(_GuardedCursor if factory is None else factory)
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
@@ -125,27 +179,38 @@ class _Guarded(sqlite3.Connection):
         return cast("sqlite3.Cursor", self.cursor().executescript(sql_script))
 
     def commit(self) -> None:
-        self._committing(super().commit) if self.in_transaction else super().commit()
+        self.asked(super().commit, commits=True) if self.in_transaction else super().commit()
 
-    def _committing(self, commit: Callable[[], Any]) -> Any:
+    def asked(self, act: Callable[[], Any], *, commits: bool) -> Any:
+        """Do ``act``, with whatever strikes before it and, when it commits, after it."""
         guard = _guard
         if guard is None:
-            return commit()
-        guard.ask("before", self._timeout_s)
-        result = commit()
-        guard.ask("after", self._timeout_s)
+            return act()
+        try:
+            guard.ask("before", self.timeout_s)
+        except _Refused as refused:
+            if refused.error != "busy" and self.in_transaction:
+                self.rollback()
+            raise sqlite3.OperationalError(str(refused)) from None
+        result = act()
+        if commits:
+            guard.ask("after", self.timeout_s)
         return result
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
-        if kind is None:
-            self.commit()
-        else:
+        if kind is not None:
             self.rollback()
+            return False
+        try:
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
         return False
 
 
 class _GuardedCursor(sqlite3.Cursor):
-    """Statements of a guarded connection; in autocommit a writing statement is a commit of its own."""
+    """Statements of a guarded connection."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> _GuardedCursor:
         return cast("_GuardedCursor", self._run(sql, lambda: super(_GuardedCursor, self).execute(sql, parameters)))
@@ -154,31 +219,33 @@ class _GuardedCursor(sqlite3.Cursor):
         return cast("_GuardedCursor", self._run(sql, lambda: super(_GuardedCursor, self).executemany(sql, parameters)))
 
     def executescript(self, sql_script: str, /) -> _GuardedCursor:
-        return cast(
-            "_GuardedCursor", self._run(sql_script, lambda: super(_GuardedCursor, self).executescript(sql_script))
-        )
+        connection = cast("_Guarded", self.connection)
+        script = super().executescript
+        return cast("_GuardedCursor", connection.asked(lambda: script(sql_script), commits=True))
 
     def _run(self, sql: str, statement: Callable[[], Any]) -> Any:
-        connection = self.connection
-        if not isinstance(connection, _Guarded) or not _writes(sql):
+        word = _first_word(sql)
+        if not _writes(sql, word):
             return statement()
-        ends = sql.lstrip().upper().startswith(("COMMIT", "END"))
-        if ends or (connection.isolation_level is None and not connection.in_transaction):
-            return connection._committing(statement)
-        return statement()
+        connection = cast("_Guarded", self.connection)
+        return connection.asked(statement, commits=_commits_itself(connection, word))
+
+
+def _commits_itself(connection: sqlite3.Connection, word: str) -> bool:
+    if connection.in_transaction:
+        return word in _COMMITS
+    # Python 3.12 has an attribute of its own for this; isolation_level says nothing then.
+    autocommit = getattr(connection, "autocommit", None) is True or connection.isolation_level is None
+    return autocommit or word not in _OPENS_TRANSACTION
 
 
 def _connect(database: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
     if _guard is None or INCARNATION.get() is None:
-        plain: sqlite3.Connection = _real_connect(database, *args, **kwargs)
-        return plain
-    if "factory" in kwargs:
-        raise SimEscape(
-            "sqlite3.connect(factory=...) inside a simulation: the store's fault points need a connection class of "
-            "their own. Use the default factory in the simulated world, or run this target in a live world."
-        )
+        return cast("sqlite3.Connection", _real_connect(database, *args, **kwargs))
+    if "factory" in kwargs or len(args) > _ARGUMENTS_BEFORE_FACTORY:
+        raise _guard.escaped("sqlite3.connect() with a connection class of its own", _NO_FACTORY)
     connection: _Guarded = _real_connect(database, *args, factory=_Guarded, **kwargs)
-    connection._timeout_s = float(args[0] if args else kwargs.get("timeout", 5.0))
+    connection.timeout_s = float(args[0] if args else kwargs.get("timeout", 5.0))
     return connection
 
 

@@ -14,7 +14,7 @@ from contextvars import copy_context
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 
 from faultline.faults.actions import Action, Cut
 from faultline.faults.chance import Chance
@@ -29,6 +29,7 @@ from faultline.worlds.base import Addresses, Complaint
 from faultline.worlds.sim.context import HOST, INCARNATION
 from faultline.worlds.sim.simulation import Simulation
 from faultline.worlds.sim.store import INTENT, StoreGuard, memory_folder
+from faultline.worlds.sim.waiting import place
 
 T = TypeVar("T")
 FRONTS: Final[Mapping[str, type[RawFront] | type[AiohttpFront]]] = MappingProxyType(
@@ -81,13 +82,14 @@ class SimWorld:
         self._fronts: list[RawFront | AiohttpFront | StreamFront] = []
         self._contexts: dict[int, VariableContext] = {}
         self._client_ip = self._simulation.network.add_host("client.test")
-        self._store = StoreGuard(self._crashed_here)
-        self._folder = memory_folder()
+        self._outside = copy_context()
+        self._store = StoreGuard(self._crashed_here, self._as_the_world, self._simulation.escaped, self._stand_still)
+        self._folder: Path | None = None
         self._generation = 0
         self._complaints: list[Complaint] = []
         self._told = (0, 0)
 
-    def run(self, main: Callable[[], Awaitable[T]]) -> T:
+    def run(self, main: Callable[[], Awaitable[T]], ended: Callable[[], None] = lambda: None) -> T:
         """Run ``main`` in virtual time; afterwards nothing of the run is left, in memory or on disk."""
 
         async def body() -> T:
@@ -96,13 +98,28 @@ class SimWorld:
                 with self._store.installed():
                     return await main()
             finally:
+                ended()
                 await self._tear_down()
 
-        self._new_store()
         try:
-            return self._simulation.run(body)
+            with self._simulation.active() as loop:
+                try:
+                    return loop.run_until_complete(body())
+                finally:
+                    # When the loop itself gave up, the body has not ended, and will only be cancelled.
+                    ended()
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _as_the_world(self, call: Callable[[], T]) -> T:
+        """Call ``call`` outside of every client process, whoever is running.
+
+        Faults are asked for inside the client's own step, at its writes and its store. What follows from them (the
+        next boot, a timer of the clock) must not belong to a process that may be dead by then. A copy each time,
+        because a context cannot be entered twice and one fault can lead to another.
+        """
+        return self._outside.copy().run(call)
 
     async def _tear_down(self) -> None:
         self._simulation.loop.set_exception_handler(lambda loop, context: None)
@@ -118,11 +135,11 @@ class SimWorld:
         """What the venue may know of this world."""
         return SimContext(self._simulation, self._seed)
 
-    def arm(self, injector: Injector, upon: Callable[[Action], None]) -> None:
+    def arm(self, injector: Injector, upon: Callable[[Action], object]) -> None:
         """Ask ``injector`` for every segment and connection, and at every store statement."""
 
         def decide(moment: Moment) -> tuple[Action, ...]:
-            strikes = injector.strike(moment)
+            strikes = self._as_the_world(lambda: injector.strike(moment))
             for receipt, _ in strikes:
                 # Bytes have no effect of their own; what they carried is judged on the message plane.
                 injector.resolve(receipt, "unknown")
@@ -159,11 +176,21 @@ class SimWorld:
 
     def store_path(self) -> Path:
         """The state file of the client in its present generation."""
+        if self._folder is None:
+            self._folder = memory_folder()
+            self._new_store()
         return self._folder / str(self._generation) / "state.db"
 
     def _new_store(self) -> None:
         self._generation += 1
         self.store_path().parent.mkdir()
+
+    def _stand_still(self, seconds: float) -> None:
+        """The client waits for its store, and everything in it with it. Its peers do not."""
+        sleeps = self._simulation.blocking_sleeps
+        before = len(sleeps)
+        self._simulation.blocking_sleep(seconds)
+        del sleeps[before:]  # a fault made it wait, not its own code
 
     def _context_of(self, incarnation: int) -> VariableContext:
         context = self._contexts.get(incarnation)
@@ -201,16 +228,19 @@ class SimWorld:
         return incarnation is not None and self._simulation.is_fenced(incarnation)
 
     def left_running(self, incarnation: int) -> list[str]:
-        """Names of its unfinished tasks with the place where each waits."""
-        return [_where(task) for task in self._simulation.loop.tasks_of(incarnation) if not task.done()]
+        """Its unfinished tasks, each by the place where it waits."""
+        return [place(task) for task in self._simulation.loop.tasks_of(incarnation) if not task.done()]
 
     # What it saw
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         what = context.get("message", "")
+        owner = _owner(context)
+        if owner is None and (error is None or not _tells_its_owner(context)):
+            return  # something that was forgotten, and nobody knows by whom
         detail = f"{what}: {type(error).__name__}: {error}" if error is not None else str(what)
-        self._complaints.append(Complaint("unhandled", detail, INCARNATION.get() or 0))
+        self._complaints.append(Complaint("unhandled", detail, owner or 0))
 
     def complaints(self) -> list[Complaint]:
         """Unhandled exceptions, blocking calls and escapes since the last call."""
@@ -230,8 +260,17 @@ class SimWorld:
         return self._simulation.trace_digest()
 
 
-def _where(task: asyncio.Task[Any]) -> str:
-    frames = task.get_stack(limit=1)
-    place = f" at {Path(frames[0].f_code.co_filename).name}:{frames[0].f_lineno}" if frames else ""
-    coroutine = task.get_coro()
-    return f"{getattr(coroutine, '__qualname__', task.get_name())}{place}"
+def _owner(context: dict[str, Any]) -> int | None:
+    """The client process that an asyncio error context is about, whoever is running when it is reported."""
+    task = context.get("task") or context.get("future")
+    if isinstance(task, asyncio.Task):
+        return getattr(task, "incarnation", None)
+    handle = context.get("handle")
+    if handle is not None:
+        return cast("int | None", handle._context.get(INCARNATION))
+    return INCARNATION.get()
+
+
+def _tells_its_owner(context: dict[str, Any]) -> bool:
+    forgotten = context.get("future")
+    return forgotten is None or isinstance(forgotten, asyncio.Task)
