@@ -71,7 +71,7 @@ def make_plan(scenario: Scenario, target: TargetRef) -> Plan:
     problems = [
         scenario.problem(message, "faults", position)
         for position, fault in enumerate(scenario.faults)
-        if (message := _mismatch(fault, profile))
+        if (message := _mismatch(fault, profile) or _no_such_mark(fault, profile, scenario.faults))
     ]
     if problems:
         raise UnsupportedFault("\n".join(str(problem) for problem in problems))
@@ -101,6 +101,17 @@ def _mismatch(fault: Fault, profile: Profile) -> str:
     hint = _hint(fault.on, endpoints)
     return f"{fault.kind}: no endpoint of the {profile.name} venue matches on: {fault.on!r}{hint}"
 
+
+def _no_such_mark(fault: Fault, profile: Profile, faults: Sequence[Fault]) -> str:
+    """Why the mark that its times count from can never come, or the empty string."""
+    marks = [*labels(faults), *_MARKS, *profile.endpoints[Plane.MESSAGE]]
+    if fault.after is None or fault.after in marks:
+        return ""
+    return f"{fault.kind}: nothing is called after: {fault.after!r}{_hint(fault.after, marks)}"
+
+
+_MARKS: Final = ("load", "boot", "crash", "order", "reject", "fill", "cancel", "replace", "expire")
+"""What happens by name in every run, beside other faults and the venue's endpoints."""
 
 _ENDPOINTS: Final[Mapping[Plane, tuple[str, ...]]] = {Plane.TARGET: ("store",)}
 """Endpoints that a world has whatever the venue."""
