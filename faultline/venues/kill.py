@@ -19,7 +19,7 @@ _LINGER_ZERO: Final = struct.pack("ii", 1, 0)
 def reset(transport: asyncio.Transport) -> None:
     """End a connection with RST: with a linger time of zero the kernel discards what it has instead of a FIN."""
     sock = transport.get_extra_info("socket")
-    if sock is not None:
+    if sock is not None and sock.fileno() >= 0:  # the client may have hung up a moment ago
         sock.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_ZERO)
     transport.abort()
 

@@ -107,18 +107,18 @@ class RateLimiter:
         if now_s < self._banned_until_s:
             return self._banned(now_s)
         counted: list[tuple[_Window, int]] = []
-        wait_s = 0.0
+        waits_s: list[float] = []
         for window in self._windows:
             weight = window.weight(endpoint)
             if weight:
                 window.advance(now_s)
                 counted.append((window, weight))
                 if window.remaining < weight:
-                    wait_s = max(wait_s, window.wait_s(now_s, weight))
+                    waits_s.append(window.wait_s(now_s, weight))
         if not counted:
             return Charge(0, ())
-        if wait_s:
-            return self._refuse(now_s, counted, wait_s)
+        if waits_s:
+            return self._refuse(now_s, counted, max(waits_s))
         self._refusals = 0
         for window, weight in counted:
             window.spend(now_s, weight)

@@ -46,7 +46,6 @@ class AiohttpFront:
         self.interceptor = interceptor
         self.in_flight = 0
         self._handlers: set[asyncio.Task[Any]] = set()
-        self._over = asyncio.Event()
         self._http: _Server | None = None
         self._server: asyncio.Server | None = None
 
@@ -70,7 +69,6 @@ class AiohttpFront:
         if self._server is None or self._http is None:
             return
         self._server.close()
-        self._over.set()
         handlers = list(self._handlers)
         for handler in handlers:
             handler.cancel()
@@ -142,7 +140,8 @@ class AiohttpFront:
             transport.write(broken.partial)
             await asyncio.sleep(PARTIAL_PAUSE_S)
         if broken.how == "silence":
-            await self._over.wait()
+            # Until stop() cancels the handler.
+            await asyncio.get_running_loop().create_future()
         elif broken.how == "rst":
             reset(transport)
         else:

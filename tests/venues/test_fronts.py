@@ -15,6 +15,7 @@ from faultline.faults.actions import Cut, Delay, Hold, How, Reply
 from faultline.history.event import Answered, Effect, Received
 from faultline.venues.base import Request, Response
 from faultline.venues.http import HEAD_MAX_BYTES
+from faultline.venues.kill import PARTIAL_PAUSE_S
 
 from .conftest import ORDER, Live, on_each_front, until
 
@@ -38,6 +39,7 @@ class Wire:
 
     async def answer(self, *, bodiless: bool = False) -> tuple[int, dict[str, str], bytes]:
         head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)).decode().split("\r\n")
+        assert head[0].startswith("HTTP/1.1 ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
         length = 0 if bodiless else int(headers.get("content-length", 0))
         return int(head[0].split()[1]), headers, await asyncio.wait_for(self.reader.readexactly(length), 5)
@@ -141,12 +143,13 @@ async def test_a_request_may_arrive_byte_by_byte(live: Live) -> None:
 
 @on_each_front()
 async def test_a_client_may_wait_for_leave_to_send_its_body(live: Live) -> None:
-    body = placed("polite")
     async with wire(live) as client:
-        client.send("POST", "/orders", b"", f"Content-Length: {len(body)}", "Expect: 100-continue")
-        assert (await client.answer())[0] == 100
-        client.writer.write(body)
-        assert (await client.answer())[0] == 201
+        for key in ("polite", "again"):
+            body = placed(key)
+            client.send("POST", "/orders", b"", f"Content-Length: {len(body)}", "Expect: 100-continue")
+            assert (await client.answer())[0] == 100
+            client.writer.write(body)
+            assert (await client.answer())[0] == 201
 
 
 @on_each_front()
@@ -268,6 +271,37 @@ async def test_a_late_request_takes_effect_after_its_client_has_gone(live: Live)
     await until(lambda: live.rest.in_flight == 0)
     (answered,) = live.parts.history.of(Answered)
     assert answered.fate == "lost"
+
+
+@on_each_front()
+async def test_a_cut_of_a_connection_whose_client_has_gone_is_no_trouble(live: Live) -> None:
+    heard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: heard.append(context))
+    for how in ("rst", "fin", "silence"):
+        live.parts.decider.strike("GET /time", "before", Delay(0.05))
+        live.parts.decider.strike("GET /time", "after", Cut(after_bytes=9, how=how))
+        async with wire(live) as client:
+            client.send("GET", "/time")
+            await until(lambda: live.rest.in_flight == 1)
+        await until(lambda: live.rest.in_flight == 0)
+    assert len(live.parts.history.of(Answered)) == 3
+    assert heard == []
+
+
+@on_each_front()
+async def test_a_client_that_hangs_up_between_a_partial_response_and_its_reset_is_no_trouble(live: Live) -> None:
+    heard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: heard.append(context))
+    live.parts.decider.strike("GET /time", "after", Cut(after_bytes=9, how="rst"))
+    async with wire(live) as client:
+        client.send("GET", "/time")
+        await client.reader.readexactly(9)
+        client.writer.transport.abort()
+    await asyncio.sleep(PARTIAL_PAUSE_S * 3)
+    async with wire(live) as client:
+        client.send("GET", "/time")
+        assert (await client.answer())[0] == 200
+    assert heard == []
 
 
 @on_each_front()

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from faultline.faults.actions import Cut, Delay, Drop, Duplicate, Hold, How
 from faultline.history.event import Connected, Delivered, Disconnected
-from faultline.venues.base import Request
+from faultline.venues.base import Connection, Message, Request
 
 from .conftest import ORDER, Live, on_each_world, until
 
@@ -199,6 +199,22 @@ async def test_a_client_that_vanishes_is_noticed(live: Live) -> None:
         await until(lambda: len(live.parts.history.of(Disconnected)) == 1)
         place(live, "a")
     assert [event.code for event in live.parts.history.of(Disconnected)] == [1006]
+    assert delivered(live) == []
+
+
+@on_each_world(**QUIET)
+async def test_what_is_pushed_after_the_end_goes_nowhere(live: Live) -> None:
+    made: list[Connection] = []
+    live.parts.venue.connected = made.append  # type: ignore[method-assign]
+    async with connect(f"{live.stream_url}/stream") as client:
+        await until(lambda: len(made) == 1)
+        made[0].close(4000, "enough")
+        made[0].close(4001, "more than enough")
+        made[0].push(Message("fills", "{}"))
+        assert live.stream.in_flight == 0
+        assert await ending(client) == 4000
+    made[0].push(Message("fills", "{}"))
+    assert live.stream.in_flight == 0
     assert delivered(live) == []
 
 
