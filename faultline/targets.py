@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from faultline.errors import TargetError, UsageError
+from faultline.history.contract import OPEN_STATES, TERMINAL_STATES
 from faultline.history.event import Belief, OrderBelief, Outcome
 
 OUTCOMES: Final[Mapping[str, Outcome]] = {
@@ -86,7 +88,7 @@ class TargetRef:
     near: str = ""
 
     def load(self) -> type[OrdersTarget]:
-        """The class. Raises TargetError that says what is missing, or what went wrong in its import."""
+        """The class. Raises UsageError that says what is missing, TargetError for a file that does not import."""
         file, _, attribute = self.spec.rpartition(":")
         if not file or not attribute.isidentifier():
             raise UsageError(f"{self.spec!r} does not name a target; write path/to/file.py:Class")
@@ -98,7 +100,22 @@ class TargetRef:
         lacking = [name for name in _REQUIRED if not callable(getattr(found, name, None))]
         if lacking:
             raise UsageError(f"{self.spec} cannot be driven: it has no {', '.join(lacking)}; see docs/targets.md")
+        for name, given in _CALLS.items():
+            self._check_call(found, name, given)
         return cast("type[OrdersTarget]", found)
+
+    def _check_call(self, found: type[Any], name: str, given: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+        method = inspect.getattr_static(found, name, None)
+        if not inspect.isfunction(method):
+            return  # absent, or something that only a call can tell about
+        by_place, by_name = given
+        try:
+            inspect.signature(method).bind(found, *by_place, **dict.fromkeys(by_name))
+        except TypeError as error:
+            call = ", ".join([*by_place, *(f"{argument}=..." for argument in by_name)])
+            raise UsageError(
+                f"{self.spec} cannot be driven: it will be called as {name}({call}), and {error}; see docs/targets.md"
+            ) from error
 
     def _found(self, file: Path) -> Path:
         if self.near and not file.is_absolute() and not file.exists():
@@ -113,6 +130,15 @@ class TargetRef:
 
 
 _REQUIRED: Final = ("start", "stop", "place", "snapshot")
+_CALLS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "start": ((), ()),
+    "stop": ((), ()),
+    "snapshot": ((), ()),
+    "place": (("intent_id",), ("symbol", "side", "order_type", "quantity", "price")),
+    "cancel": (("intent_id",), ("of",)),
+    "replace": (("intent_id",), ("of", "quantity", "price")),
+}
+"""How each method is called: arguments by place, arguments by name."""
 _modules: dict[Path, Any] = {}
 
 
@@ -134,19 +160,27 @@ def _module(path: Path) -> Any:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name, None)
         raise TargetError(f"{path} does not import: {type(error).__name__}: {error}") from error
     _modules[path] = module
     return module
+
+
+STATES: Final = OPEN_STATES | TERMINAL_STATES | {"pending", "unknown"}
+"""What ``status`` of an order in a snapshot may be: the venue's own words, ``pending`` for an order that was not
+acknowledged yet, ``unknown`` for one that nobody can tell about."""
 
 
 class BeliefReader:
     """Turns a target's snapshots into belief events that hold only what changed."""
 
     def __init__(self) -> None:
-        self._incarnation = 0
-        self._orders: dict[str, OrderBelief] = {}
+        self._begin(0)
+
+    def _begin(self, incarnation: int) -> None:
+        self._incarnation = incarnation
+        self._orders: dict[str, tuple[object, object, object]] = {}
         self._positions: dict[str, str] = {}
         self._fills = 0
         self._stale = False
@@ -154,48 +188,80 @@ class BeliefReader:
     def read(self, target: OrdersTarget, incarnation: int, t: float, *, final: bool = False) -> Belief | None:
         """The change since the last reading of this incarnation; None when there is none (unless ``final``).
 
-        Raises TargetError when the snapshot is not of the documented shape.
+        Raises TargetError when there is no snapshot, or not one of the documented shape.
         """
         if incarnation != self._incarnation:
-            self.__init__()  # type: ignore[misc]  # a new process tells its whole view anew
-            self._incarnation = incarnation
-        view = target.snapshot()
+            self._begin(incarnation)  # a new process tells its whole view anew
         try:
-            orders = self._changed_orders(view.get("orders", {}))
-            positions = self._changed_positions(view.get("positions", {}))
-            fills = tuple(str(fill) for fill in view.get("fills", ())[self._fills :])
+            view = _mapping(target.snapshot(), "it")
+            orders = self._changed_orders(_mapping(view.get("orders", {}), "orders"))
+            positions = self._changed_positions(_mapping(view.get("positions", {}), "positions"))
+            fills = self._new_fills(view.get("fills", ()))
             stale = bool(view.get("stale", False))
-        except (AttributeError, KeyError, TypeError, ArithmeticError) as error:
-            raise TargetError(
-                f"{type(target).__name__}.snapshot() is not of the documented shape: {type(error).__name__}: {error}"
-            ) from error
+        except Exception as error:
+            wrong = str(error) if isinstance(error, _Shape) else f"it raised {type(error).__name__}: {error}"
+            raise TargetError(f"{type(target).__name__}.snapshot(): {wrong}; see docs/targets.md") from error
         if not (orders or positions or fills or final or stale != self._stale):
             return None
         self._fills += len(fills)
         self._stale = stale
         return Belief(t, incarnation, orders, positions, fills, final, stale)
 
-    def _changed_orders(self, orders: Mapping[str, Any]) -> tuple[OrderBelief, ...]:
+    def _changed_orders(self, orders: Mapping[Any, Any]) -> tuple[OrderBelief, ...]:
         changed: list[OrderBelief] = []
+        known = self._orders
         for intent, order in orders.items():
-            belief = OrderBelief(
-                intent, str(order["status"]), _decimal(order.get("filled", "0")), str(order.get("order_id") or "")
-            )
-            if self._orders.get(intent) != belief:
-                self._orders[intent] = belief
-                changed.append(belief)
-        if len(orders) < len(self._orders):
-            for intent in [known for known in self._orders if known not in orders]:
-                del self._orders[intent]
-                changed.append(OrderBelief(intent, "absent"))
+            view = _mapping(order, f"order {intent}")
+            seen = (view.get("status"), view.get("filled", "0"), view.get("order_id"))
+            if known.get(intent) != seen:
+                status = str(seen[0])
+                if status not in STATES:
+                    raise _Shape(f"the status of order {intent} is {status!r}, not one of {', '.join(sorted(STATES))}")
+                known[intent] = seen
+                changed.append(OrderBelief(str(intent), status, _decimal(seen[1]), str(seen[2] or "")))
+        if len(orders) < len(known):
+            for intent in [intent for intent in known if intent not in orders]:
+                del known[intent]
+                changed.append(OrderBelief(str(intent), "absent"))
         return tuple(changed)
 
-    def _changed_positions(self, positions: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-        now = {symbol: _decimal(quantity) for symbol, quantity in positions.items()}
-        changed = tuple((symbol, value) for symbol, value in now.items() if self._positions.get(symbol) != value)
+    def _changed_positions(self, positions: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
+        now = {str(symbol): _decimal(quantity) for symbol, quantity in positions.items()}
+        gone = {symbol: "0" for symbol in self._positions if symbol not in now}
+        changed = tuple(
+            (symbol, value) for symbol, value in (now | gone).items() if self._positions.get(symbol) != value
+        )
         self._positions = now
         return changed
 
+    def _new_fills(self, fills: Any) -> tuple[str, ...]:
+        if not isinstance(fills, Sequence) or isinstance(fills, str):
+            raise _Shape(f"fills is {_named(fills)}, not a list of ids")
+        return tuple(str(fill) for fill in fills[self._fills :])
+
+
+class _Shape(Exception):
+    """A snapshot is not of the documented shape."""
+
+
+def _named(value: object) -> str:
+    return f"{type(value).__name__} {value!r}"[:100]
+
+
+def _mapping(value: Any, name: str) -> Mapping[Any, Any]:
+    if isinstance(value, Mapping):
+        return value
+    if inspect.iscoroutine(value):
+        value.close()
+        raise _Shape(f"{name} is a coroutine; write it with a plain def")
+    raise _Shape(f"{name} is {_named(value)}, not a mapping")
+
 
 def _decimal(value: object) -> str:
-    return format(Decimal(str(value)).normalize(), "f")
+    try:
+        number = Decimal(str(value))
+    except ArithmeticError:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise _Shape(f"{value!r} is not a number")
+    return format(number.normalize(), "f")
