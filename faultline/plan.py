@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import Final
 
 from faultline.errors import ScenarioError, UnsupportedFault
@@ -90,15 +89,12 @@ def _hint(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
 
 def _mismatch(fault: Fault, profile: Profile) -> str:
     """Why this fault can never strike here, or the empty string."""
-    if fault.by_the_clock and fault.plane in (Plane.TARGET, Plane.VENUE):
+    endpoints: dict[Plane, Sequence[str]] = {plane: profile.endpoints.get(plane, ()) for plane in Plane}
+    endpoints[Plane.TARGET] = STORE
+    if fault.can_strike(endpoints):
         return ""
-    planes = fault.planes or {fault.plane}
-    endpoints = [
-        endpoint for plane in sorted(planes) for endpoint in _ENDPOINTS.get(plane, profile.endpoints.get(plane, ()))
-    ]
-    if any(fnmatchcase(endpoint, fault.on) for endpoint in endpoints):
-        return ""
-    hint = _hint(fault.on, endpoints)
+    named = [endpoint for plane in sorted(fault.point_planes) for endpoint in endpoints[plane]]
+    hint = _hint(fault.on, named)
     return f"{fault.kind}: no endpoint of the {profile.name} venue matches on: {fault.on!r}{hint}"
 
 
@@ -113,8 +109,8 @@ def _no_such_mark(fault: Fault, profile: Profile, faults: Sequence[Fault]) -> st
 _MARKS: Final = ("load", "boot", "crash", "order", "reject", "fill", "cancel", "replace", "expire")
 """What happens by name in every run, beside other faults and the venue's endpoints."""
 
-_ENDPOINTS: Final[Mapping[Plane, tuple[str, ...]]] = {Plane.TARGET: ("store",)}
-"""Endpoints that a world has whatever the venue."""
+STORE: Final = ("store",)
+"""The endpoints of a client's own process, whatever the venue."""
 
 
 def _intents(workload: OrdersWorkload) -> tuple[Intent, ...]:
