@@ -6,22 +6,22 @@ some, and it is the same for every seed: the seed only decides where the faults 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Final
 
-from faultline.errors import ScenarioError, UnsupportedFault
+from faultline.errors import ScenarioError, TargetError, UnsupportedFault, UsageError
 from faultline.faults.base import Fault
 from faultline.faults.chance import Chance
 from faultline.faults.deciders import labels
 from faultline.faults.points import Plane
 from faultline.history.event import Intent
+from faultline.scenario.document import did_you_mean
 from faultline.scenario.model import OrdersWorkload, Scenario
 from faultline.targets import TargetRef
 from faultline.venues import PROFILES
 from faultline.venues.profile import Profile
-from faultline.worlds import WORLDS
+from faultline.worlds import WORLDS, WorldKind
 from faultline.worlds.base import World
 
 PRICE_FIRST: Final = 1000
@@ -60,57 +60,80 @@ def make_plan(scenario: Scenario, target: TargetRef) -> Plan:
     """The plan of ``scenario`` against ``target``.
 
     Raises ScenarioError or UnsupportedFault with the place in the file for what cannot be carried, UsageError and
-    TargetError for a target that cannot be loaded.
+    TargetError for a target that cannot be loaded, with the place when the file names it.
     """
-    make_world = WORLDS.get(scenario.world)
-    if make_world is None:
-        unknown = f"unknown world {scenario.world!r}{_hint(scenario.world, WORLDS)}"
-        raise ScenarioError([scenario.problem(unknown, "world")])
-    profile = PROFILES[scenario.venue.profile]
-    problems = [
-        scenario.problem(message, "faults", position)
-        for position, fault in enumerate(scenario.faults)
-        if (message := _mismatch(fault, profile) or _no_such_mark(fault, profile, scenario.faults))
-    ]
-    if problems:
-        raise UnsupportedFault("\n".join(str(problem) for problem in problems))
+    world = WORLDS.get(scenario.world)
+    if world is None:
+        raise ScenarioError([scenario.problem(f"unknown world {_unknown(scenario.world, WORLDS)}", "world")])
+    _check_faults(scenario, world)
+    _check_target(scenario, target)
     intents = _intents(scenario.workload)
     lacking = sorted({intent.op for intent in intents if not target.can(intent.op)})
     if lacking:
         message = f"the workload has {' and '.join(lacking)} intents, and {target.spec} has no such method"
         raise ScenarioError([scenario.problem(message, "workload")])
-    return Plan(scenario, target, intents, lambda seed: make_world(seed, scenario.time_limit_s))
+    return Plan(scenario, target, intents, lambda seed: world.make(seed, scenario.time_limit_s))
 
 
-def _hint(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
-    close = get_close_matches(name, list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else f" (known: {', '.join(known)})"
+def _unknown(name: str, known: Iterable[str]) -> str:
+    return f"{name!r}{did_you_mean(name, known)}"
 
 
-def _mismatch(fault: Fault, profile: Profile) -> str:
-    """Why this fault can never strike here, or the empty string."""
-    endpoints: dict[Plane, Sequence[str]] = {plane: profile.endpoints.get(plane, ()) for plane in Plane}
-    endpoints[Plane.TARGET] = STORE
+def _check_target(scenario: Scenario, target: TargetRef) -> None:
+    try:
+        target.load()
+    except (UsageError, TargetError) as error:
+        if scenario.targets.get(target.name) != target.spec:
+            raise  # it comes from the command line
+        where = ("targets", target.name) if len(scenario.targets) > 1 else ("target",)
+        raise type(error)(str(scenario.problem(str(error), *where))) from error
+
+
+# Faults
+
+
+def _check_faults(scenario: Scenario, world: WorldKind) -> None:
+    """Raises UnsupportedFault with every fault that could never strike."""
+    profile = PROFILES[scenario.venue.profile]
+    problems = []
+    for position, (label, fault) in enumerate(zip(labels(scenario.faults), scenario.faults, strict=True)):
+        if fault.plane not in world.planes:
+            why = f"the {scenario.world} world does not carry faults of the {fault.plane} plane"
+        else:
+            why = _no_such_point(fault, profile) or _no_such_mark(label, fault, profile, scenario.faults)
+        if why:
+            problems.append(scenario.problem(f"{fault.kind}: {why}", "faults", position))
+    if problems:
+        raise UnsupportedFault("\n".join(str(problem) for problem in problems))
+
+
+def _no_such_point(fault: Fault, profile: Profile) -> str:
+    """Why this fault can never meet a point, or the empty string."""
+    endpoints = {plane: _ENDPOINTS.get(plane, profile.endpoints.get(plane, ())) for plane in Plane}
     if fault.can_strike(endpoints):
         return ""
-    named = [endpoint for plane in sorted(fault.point_planes) for endpoint in endpoints[plane]]
-    hint = _hint(fault.on, named)
-    return f"{fault.kind}: no endpoint of the {profile.name} venue matches on: {fault.on!r}{hint}"
+    there = [endpoint for plane in sorted(fault.point_planes) for endpoint in endpoints[plane]]
+    return f"the {profile.name} venue has nothing that matches on: {_unknown(fault.on, there)}"
 
 
-def _no_such_mark(fault: Fault, profile: Profile, faults: Sequence[Fault]) -> str:
+def _no_such_mark(label: str, fault: Fault, profile: Profile, faults: Sequence[Fault]) -> str:
     """Why the mark that its times count from can never come, or the empty string."""
+    if fault.after == label:
+        return f"it counts its times from the first strike of itself (after: {label}), so it would never strike"
     marks = [*labels(faults), *_MARKS, *profile.endpoints[Plane.MESSAGE]]
     if fault.after is None or fault.after in marks:
         return ""
-    return f"{fault.kind}: nothing is called after: {fault.after!r}{_hint(fault.after, marks)}"
+    return f"nothing is called after: {_unknown(fault.after, marks)}"
 
 
 _MARKS: Final = ("load", "boot", "crash", "order", "reject", "fill", "cancel", "replace", "expire")
 """What happens by name in every run, beside other faults and the venue's endpoints."""
 
-STORE: Final = ("store",)
-"""The endpoints of a client's own process, whatever the venue."""
+_ENDPOINTS: Final[Mapping[Plane, tuple[str, ...]]] = {Plane.TARGET: ("store",)}
+"""Endpoints that a world has whatever the venue."""
+
+
+# The workload
 
 
 def _intents(workload: OrdersWorkload) -> tuple[Intent, ...]:

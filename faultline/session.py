@@ -84,7 +84,7 @@ class Session:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.history = History()
-        self._world = WORLDS["sim"](seed, TIME_LIMIT_S)
+        self._world = WORLDS["sim"].make(seed, TIME_LIMIT_S)
         self._injected = _Injected()
         self._injector = Injector(self._injected, self.history, self._world.now_s)
         self._injections = 0

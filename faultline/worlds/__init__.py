@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
+from faultline.faults.points import Plane
 from faultline.worlds.base import World
+
+
+class WorldKind(NamedTuple):
+    """A world that a scenario can name: what makes one from a root seed and a limit of its clock in seconds, and the
+    planes whose faults it carries."""
+
+    make: Callable[[int, float], World]
+    planes: frozenset[Plane]
 
 
 def _sim(seed: int, time_limit_s: float) -> World:
@@ -14,5 +24,5 @@ def _sim(seed: int, time_limit_s: float) -> World:
     return SimWorld(seed, time_limit_s=time_limit_s)
 
 
-WORLDS: Final[Mapping[str, Callable[[int, float], World]]] = {"sim": _sim}
-"""By name: what makes a world from a root seed and a limit of its clock in seconds."""
+WORLDS: Final[Mapping[str, WorldKind]] = MappingProxyType({"sim": WorldKind(_sim, frozenset(Plane))})
+"""Every world by name."""

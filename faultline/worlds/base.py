@@ -14,7 +14,6 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from faultline.faults.actions import Action, Cut
 from faultline.faults.injector import Injector
-from faultline.faults.points import Plane
 from faultline.venues.base import Context, Venue
 from faultline.venues.interceptor import Interceptor
 
@@ -44,11 +43,10 @@ class Complaint:
 class World(Protocol):
     """One run's world. Used once.
 
-    ``planes`` are those whose faults it carries. ``repeatable`` says whether the same seed gives the same history.
+    ``repeatable`` says whether the same seed gives the same history.
     """
 
     name: str
-    planes: frozenset[Plane]
     repeatable: bool
 
     def run(self, main: Callable[[], Awaitable[T]], ended: Callable[[], None] = lambda: None) -> T:

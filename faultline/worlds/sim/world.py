@@ -72,7 +72,6 @@ class SimWorld:
     """One simulated run. ``front`` picks the HTTP server in front of the venue: ``raw`` (fast) or ``aiohttp``."""
 
     name = "sim"
-    planes = frozenset(Plane)
     repeatable = True
 
     def __init__(self, seed: int, *, time_limit_s: float, front: Literal["raw", "aiohttp"] = "raw") -> None:
