@@ -7,6 +7,7 @@ raw front, and the proof that the seam is right: the same tests run against both
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +16,11 @@ from faultline.venues.base import Broken, Request, Venue
 from faultline.venues.http import CONTINUE, split_target
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.kill import PARTIAL_PAUSE_S, finish, reset
+
+_log = logging.getLogger("faultline.rest")
+_log.addHandler(logging.NullHandler())
+# aiohttp reports garbage from clients as errors of the server's; here it is what clients are tested with.
+_log.propagate = False
 
 _SHUTDOWN_S = 0.01
 _KEEPALIVE_S = 3600.0
@@ -38,6 +44,13 @@ class _Server(web.Server):
         self.ordinals.pop(handler, None)
 
 
+class _Nothing(web.StreamResponse):
+    """The answer on a connection that is over. aiohttp takes the error for a client that went away, and is quiet."""
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        raise ConnectionResetError("the connection is over")
+
+
 class AiohttpFront:
     """Serves ``venue`` through aiohttp. ``async start`` returns the URL; ``in_flight`` counts unanswered requests."""
 
@@ -57,6 +70,7 @@ class AiohttpFront:
             request_factory=self._request,
             handler_cancellation=False,
             access_log=None,
+            logger=_log,
             keepalive_timeout=_KEEPALIVE_S,
             auto_decompress=False,
         )
@@ -87,31 +101,14 @@ class AiohttpFront:
         assert task is not None
         self._handlers.add(task)
         task.add_done_callback(self._handlers.discard)
-        ordinal, sent_s = self._origin(request)
-        path, query = split_target(request.raw_path)
-        headers: dict[str, str] = {}
-        for name, value in request.headers.items():
-            name = name.lower()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        try:
+            seen = await self._read(request)
+        except (ConnectionError, web.RequestPayloadError):
+            # The client hung up in the middle of the body: nothing arrived that could take effect.
+            return _Nothing()
         self.in_flight += 1
         try:
-            if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-                # aiohttp leaves this to its router, which is not used here.
-                request.transport.write(CONTINUE)
-            body = await request.read()
-            seen = Request(
-                request.method,
-                path,
-                query,
-                headers,
-                body,
-                ordinal,
-                sent_s,
-                gone=lambda: request.transport is None or request.transport.is_closing(),
-            )
             response = await self.interceptor.request(seen, self.venue)
-        except web.RequestPayloadError as error:
-            raise ConnectionResetError("the body broke off") from error
         except Exception as error:
             # A bug of ours: the run must hear of it; aiohttp would only log it and answer 500.
             context = {"message": "a venue or its interceptor raised", "exception": error, "protocol": request.protocol}
@@ -121,9 +118,30 @@ class AiohttpFront:
             self.in_flight -= 1
         if isinstance(response, Broken):
             await self._break(request, response)
-            # aiohttp takes a ConnectionError from a handler for a client that went away, and says nothing.
-            raise ConnectionResetError("cut by a fault")
+            return _Nothing()
         return web.Response(status=response.status, body=response.body, headers=response.headers)
+
+    async def _read(self, request: web.BaseRequest) -> Request:
+        ordinal, sent_s = self._origin(request)
+        path, query = split_target(request.raw_path)
+        headers: dict[str, str] = {}
+        for name, value in request.headers.items():
+            name = name.lower()
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        if headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+            # aiohttp leaves this to its router, which is not used here.
+            request.transport.write(CONTINUE)
+        body = await request.read()
+        return Request(
+            request.method,
+            path,
+            query,
+            headers,
+            body,
+            ordinal,
+            sent_s,
+            gone=lambda: request.transport is None or request.transport.is_closing(),
+        )
 
     def _origin(self, request: web.BaseRequest) -> tuple[int, float | None]:
         """Which connection a request came on, and when it was sent if the world knows. 0 once it is gone."""

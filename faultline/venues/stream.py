@@ -82,8 +82,18 @@ class StreamFront:
         self._open.add(stream)
         try:
             await stream.serve()
+        except Exception as error:
+            # websockets would only log it.
+            _report(error)
+            raise
         finally:
             self._open.discard(stream)
+
+
+def _report(error: BaseException) -> None:
+    # A bug of ours: the run must hear of it.
+    context = {"message": "a venue or its interceptor raised", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)
 
 
 class _Stream:
@@ -126,8 +136,8 @@ class _Stream:
         """From the handshake to the end."""
         front, socket = self._front, self._socket
         front.interceptor.opened(front.venue.stream, self._ordinal, self.cut, front.venue.token_of(self._request))
-        front.venue.connected(self)
         try:
+            front.venue.connected(self)
             async for received in socket:
                 if self._over:
                     continue
@@ -170,9 +180,15 @@ class _Stream:
         self._front.interceptor.closed(self._front.venue.stream, self._ordinal, code)
 
     def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        def done(task: asyncio.Task[None]) -> None:
+            self._front.tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                _report(error)
+                self.drop()
+
         task = asyncio.get_running_loop().create_task(work)
         self._front.tasks.add(task)
-        task.add_done_callback(self._front.tasks.discard)
+        task.add_done_callback(done)
         return task
 
     def _wake(self) -> None:

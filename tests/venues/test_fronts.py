@@ -355,15 +355,19 @@ async def test_a_bug_in_the_venue_is_heard_of_and_leaves_nobody_waiting(live: Li
 
 @on_each_front()
 async def test_a_body_that_breaks_off_is_no_request(live: Live) -> None:
+    heard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: heard.append(context))
     async with wire(live) as client:
         client.send("POST", "/orders", b"", "Content-Length: 500")
         client.writer.write(b"half")
         await asyncio.sleep(0.02)
+        assert live.rest.in_flight == 0
     async with wire(live) as client:
         client.send("GET", "/time")
         await client.answer()
     await until(lambda: live.rest.in_flight == 0)
     assert [event.endpoint for event in live.parts.history.of(Received)] == ["GET /time"]
+    assert heard == []
 
 
 @on_each_front()

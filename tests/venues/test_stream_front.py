@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -216,6 +217,42 @@ async def test_what_is_pushed_after_the_end_goes_nowhere(live: Live) -> None:
     made[0].push(Message("fills", "{}"))
     assert live.stream.in_flight == 0
     assert delivered(live) == []
+
+
+@pytest.mark.parametrize("method", ["connected", "received"])
+def test_a_bug_in_the_venue_is_heard_of_and_ends_the_connection(method: str) -> None:
+    async def body(live: Live) -> None:
+        heard: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: heard.append(context["exception"]))
+
+        def broken(*arguments: object) -> None:
+            raise RuntimeError("a bug")
+
+        setattr(live.parts.venue, method, broken)
+        async with connect(f"{live.stream_url}/stream?token={live.token}") as client:
+            with suppress(ConnectionClosed):
+                await client.send("hello")
+            assert await ending(client) == 1011
+        assert [str(error) for error in heard] == ["a bug"]
+        assert len(live.parts.history.of(Disconnected)) == 1
+
+    for world in ("loopback", "sim"):
+        on_each_world(**QUIET)(body)(world)
+
+
+@on_each_world(**QUIET)
+async def test_a_bug_while_sending_is_heard_of_and_ends_the_connection(live: Live) -> None:
+    heard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: heard.append(context["exception"]))
+    async with subscribed(live) as client:
+
+        async def broken(*arguments: object) -> None:
+            raise RuntimeError("a bug")
+
+        live.parts.interceptor.message = broken  # type: ignore[method-assign]
+        place(live, "a")
+        assert await ending(client) == 1006
+    assert [str(error) for error in heard] == ["a bug"]
 
 
 @on_each_world(**QUIET)
