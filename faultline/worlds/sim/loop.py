@@ -30,9 +30,10 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from faultline.errors import SimDeadlock, SimLivelock, SimTimeLimit
-from faultline.worlds.sim.active import STATE
+from faultline.worlds.sim.active import STATE, running
 from faultline.worlds.sim.context import HOST, INCARNATION
 from faultline.worlds.sim.endpoints import SimulatedEndpoints
+from faultline.worlds.sim.patches import Patches
 from faultline.worlds.sim.waiting import describe_waiting
 
 if TYPE_CHECKING:
@@ -93,6 +94,17 @@ class _Handle(events.Handle):
         self._cancelled = False
         self._repr = None
         self._source_traceback = None
+
+
+def add_all_tasks_to(patches: Patches) -> None:
+    """Declare an ``asyncio.all_tasks`` whose set iterates alike in every run: its source is one set for the process."""
+    real = asyncio.tasks.all_tasks
+
+    def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task[Any]]:
+        found = real(loop)
+        return found if running() is None else set(sorted(found, key=hash))  # noqa: C414 (a set is filled in order)
+
+    patches.add(asyncio.tasks, "all_tasks", all_tasks)
 
 
 class _Arrival(_Handle):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from asyncio import protocols
+from asyncio import protocols, transports
 from collections import deque
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from faultline.worlds.sim.wire import Flow
 
 
-class Receiving(asyncio.Transport):
-    """Base of :class:`~faultline.worlds.sim.transport.SimTransport`, which owns the attributes."""
+class Receiving(transports._FlowControlMixin, asyncio.Transport):
+    """Base of :class:`~faultline.worlds.sim.transport.SimTransport`, which sets the attributes.
+
+    asyncio's own mixin does the water marks of the write buffer; ``loop.sendfile`` asks for it by type.
+    """
 
     __slots__ = ("_buffered", "_closing", "_eof_read", "_error", "_fin_received", "_fin_sent", "_out", "_paused",
                  "_protocol", "_reading", "_rx", "context", "flow_in", "flow_out", "is_released", "loop")  # fmt: skip

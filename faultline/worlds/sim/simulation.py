@@ -21,7 +21,7 @@ from faultline.errors import HarnessError, SimError, SimEscape
 from faultline.worlds.sim import active, clock, entropy, guard
 from faultline.worlds.sim.crash import Crashes, How
 from faultline.worlds.sim.frames import calling_line
-from faultline.worlds.sim.loop import MONOTONIC_START_S, SimLoop
+from faultline.worlds.sim.loop import MONOTONIC_START_S, SimLoop, add_all_tasks_to
 from faultline.worlds.sim.network import Decide, Network
 from faultline.worlds.sim.patches import Patches
 from faultline.worlds.sim.tls import Mode
@@ -50,6 +50,7 @@ def _patches() -> Patches:
         entropy.add_to(_made)
         entropy.watch_instances()
         guard.add_to(_made)
+        add_all_tasks_to(_made)
         guard.watch()
     return _made
 

@@ -41,7 +41,7 @@ class SimTransport(Receiving):
     _start_tls_compatible = True
     _sendfile_compatible = constants._SendfileMode.FALLBACK
     max_size: Final = 256 * 1024
-    __slots__ = ("_conn_lost", "_eof_sent", "_high", "_low", "_out_bytes", "_pushing_back", "_socket", "connection")
+    __slots__ = ("_conn_lost", "_eof_sent", "_out_bytes", "_socket", "connection")
 
     def __init__(
         self, connection: Connection, flow_in: Flow, flow_out: Flow, local: Address, peer: Address, context: Context
@@ -50,7 +50,8 @@ class SimTransport(Receiving):
         self._socket = SimSocket(local, peer, loop.simulation.escaped, self._is_readable)
         super().__init__(
             {"socket": self._socket, "sockname": local, "peername": peer, "connection": connection.ordinal,
-             "sent_at_s": None}
+             "sent_at_s": None},
+            loop,
         )  # fmt: skip
         self.loop = loop
         self.connection = connection
@@ -72,8 +73,6 @@ class SimTransport(Receiving):
         self._rx: deque[tuple[bytes, float]] = deque()
         self._out: deque[bytes] = deque()
         self._out_bytes = 0
-        self._high, self._low = 64 * 1024, 16 * 1024
-        self._pushing_back = False
 
     def __repr__(self) -> str:
         state = "closed" if self.is_released else "closing" if self._closing else "open"
@@ -111,21 +110,6 @@ class SimTransport(Receiving):
         """See asyncio."""
         return self._out_bytes
 
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        """See asyncio."""
-        return self._low, self._high
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """See asyncio."""
-        if high is None:
-            high = 64 * 1024 if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self._high, self._low = high, low
-        self._push_back()
-
     def can_write_eof(self) -> bool:
         """True."""
         return True
@@ -154,7 +138,7 @@ class SimTransport(Receiving):
         self._out.append(data)
         self._out_bytes += len(data)
         self._pump()
-        self._push_back()
+        self._maybe_pause_protocol()  # type: ignore[attr-defined]
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         """See asyncio."""
@@ -194,9 +178,7 @@ class SimTransport(Receiving):
                 data = data[:room]
             self._out_bytes -= len(data)
             flow.send(DATA, data)
-        if self._pushing_back and self._out_bytes <= self._low:
-            self._pushing_back = False
-            self._protocol.resume_writing()
+        self._maybe_resume_protocol()  # type: ignore[attr-defined]
         if not out:
             if self._closing:
                 if not self._conn_lost:
@@ -204,11 +186,6 @@ class SimTransport(Receiving):
                     self._call_connection_lost(None)
             elif self._eof_sent:
                 self._send_fin()
-
-    def _push_back(self) -> None:
-        if self._out_bytes > self._high and not self._pushing_back:
-            self._pushing_back = True
-            self._protocol.pause_writing()
 
     def acknowledged(self) -> None:
         """The peer has read: there is room in its window again."""
