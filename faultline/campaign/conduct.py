@@ -7,7 +7,7 @@ the result.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -60,7 +60,8 @@ class _State:
 
     def result(self) -> CaseResult:
         runs = tuple(sorted(self.runs, key=lambda record: record.seed))
-        failures = tuple(sorted(self.failures, key=lambda failure: failure.stated is not None))
+        order = ["", *(oracle.name for oracle in self.case.scenario.expect)]
+        failures = tuple(sorted(self.failures, key=lambda failure: order.index(failure.oracle)))
         return CaseResult(self.case, runs, failures, tuple(self.lost))
 
 
@@ -124,6 +125,8 @@ class _Conductor:
             interrupted = True
         finally:
             self._close()
+        for (number, _), result in self._crew.finished():
+            self._put(self._states[number], result)
         for state in self._states[self._reported :]:
             if state.begun:
                 self._watcher.finished(state.result())
@@ -149,6 +152,23 @@ class _Conductor:
     def _take(self, number: int, result: list[RunRecord] | Failure | HarnessError) -> None:
         state = self._states[number]
         state.open -= 1
+        self._put(state, result)
+        if self._fail_fast and _is_wrong(state):
+            self._drop_runs(lambda of: True)
+        elif any(record.error is not None and record.error.hangs for record in state.runs):
+            self._drop_runs(lambda of: of == number)
+        for index, each in enumerate(self._states):
+            if not each.open and not each.asked:
+                each.asked = True
+                self._ask_to_explain(index, each)
+        self._report()
+
+    def _drop_runs(self, unwanted: Callable[[int], bool]) -> None:
+        """Begin no more runs of these cases; what was asked to be explained still is."""
+        for number, _ in self._crew.drop_waiting(lambda key: key[1] == "run" and unwanted(key[0])):
+            self._states[number].open -= 1
+
+    def _put(self, state: _State, result: list[RunRecord] | Failure | HarnessError) -> None:
         if isinstance(result, HarnessError):
             state.lost.append(str(result))
         elif isinstance(result, Failure):
@@ -156,14 +176,6 @@ class _Conductor:
         else:
             state.runs += result
             self._watcher.ran(state.case, result)
-            if self._fail_fast and _is_wrong(state):
-                for dropped, _ in self._crew.drop_waiting():
-                    self._states[dropped].open -= 1
-        for number, state in enumerate(self._states):
-            if not state.open and not state.asked:
-                state.asked = True
-                self._ask_to_explain(number, state)
-        self._report()
 
     def _ask_to_explain(self, number: int, state: _State) -> None:
         """A failing run for the oracle, the one with the lowest seed; for runs that broke, the first of them."""

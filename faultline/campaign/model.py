@@ -7,10 +7,12 @@ that never fired or an oracle that never judged anything makes the case inconclu
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from faultline.errors import SimHang
 from faultline.faults.deciders import labels
 from faultline.oracles import Evidence, inconclusive
 from faultline.oracles.base import Verdict
@@ -41,12 +43,29 @@ class Case:
         return tuple(name for name in failed if name not in known.fails and name not in known.may_fail)
 
 
+def target_label(target: TargetRef) -> str:
+    """What a person calls the target: the scenario's name for it, or its class when it has none."""
+    return target.spec.rpartition(":")[2] if target.name in ("default", "given") else target.name
+
+
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Why a run has no verdicts: the harness or the target broke. ``kind`` is the name of the error."""
+    """Why a run has no verdicts: the harness or the target broke. ``kind`` is the name of the error, ``trace`` where
+    it was raised."""
 
     kind: str
     message: str
+    trace: str = ""
+
+    @property
+    def hangs(self) -> bool:
+        """The target kept the processor for itself: every further run would cost as much time again."""
+        return self.kind == SimHang.__name__
+
+    @classmethod
+    def by(cls, error: BaseException) -> Broken:
+        """What is kept of an error."""
+        return cls(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"

@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from faultline import __version__
-from faultline.campaign.model import Broken, Case, Failure, RunRecord
+from faultline.campaign.model import Broken, Case, Failure, RunRecord, target_label
+from faultline.errors import SimHang
 from faultline.faults import codec
 from faultline.faults.deciders import Scheduled
 from faultline.faults.schedule import Schedule
@@ -30,7 +31,10 @@ FINDINGS_SHOWN: Final = 2
 
 
 def run_seeds(case: Case, seeds: Sequence[int], keep_receipts: bool, fail_fast: bool) -> list[RunRecord]:
-    """Run ``seeds`` of ``case``, a failing one twice; with ``fail_fast`` up to the first that should have passed."""
+    """Run ``seeds`` of ``case``, the first failing one twice.
+
+    With ``fail_fast`` only up to the first that should have passed; never on after one that hangs.
+    """
     # A client may print; stdout is for results.
     with redirect_stdout(sys.stderr):
         plan = make_plan(case.scenario, case.target)
@@ -38,19 +42,29 @@ def run_seeds(case: Case, seeds: Sequence[int], keep_receipts: bool, fail_fast: 
         again = True
         for seed in seeds:
             began_s = time.perf_counter()
-            done = run(plan, seed)
-            took_s = time.perf_counter() - began_s
-            wrong = _is_wrong(case, done)
-            difference = first_difference(done.history, run(plan, seed).history) if wrong and again else None
+            try:
+                done = run(plan, seed)
+                took_s = time.perf_counter() - began_s
+                wrong = _is_wrong(case, done)
+                again_too = wrong and again and not isinstance(done.error, SimHang)
+                difference = first_difference(done.history, run(plan, seed).history) if again_too else None
+                records.append(record_of(done, took_s, keep_receipts, difference))
+            except Exception as error:  # a fault of ours; it must not take the other runs with it
+                wrong = True
+                records.append(_broken_record(seed, time.perf_counter() - began_s, error))
             again = again and not wrong
-            records.append(record_of(done, took_s, keep_receipts, difference))
-            if wrong and fail_fast:
+            last = records[-1].error
+            if (wrong and fail_fast) or (last is not None and last.hangs):
                 break
         return records
 
 
 def _is_wrong(case: Case, done: Run) -> bool:
     return done.error is not None or bool(case.unexpected(done.failed))
+
+
+def _broken_record(seed: int, wall_s: float, error: Exception) -> RunRecord:
+    return RunRecord(seed, (), frozenset(), 0, "", 0.0, wall_s, error=Broken.by(error))
 
 
 def record_of(done: Run, wall_s: float, keep_receipts: bool = False, difference: Difference | None = None) -> RunRecord:
@@ -72,7 +86,7 @@ def record_of(done: Run, wall_s: float, keep_receipts: bool = False, difference:
 
 def broken_by(done: Run) -> Broken | None:
     """Why a run has no verdicts, or None when it has."""
-    return None if done.error is None else Broken(type(done.error).__name__, str(done.error))
+    return None if done.error is None else Broken.by(done.error)
 
 
 def explain(case: Case, record: RunRecord, oracle: str, folder: Path) -> Failure:
@@ -80,9 +94,14 @@ def explain(case: Case, record: RunRecord, oracle: str, folder: Path) -> Failure
 
     ``oracle`` is the one that failed; empty for a run that broke. What is saved goes to ``folder``.
     """
+    if record.error is not None and record.error.hangs:
+        return Failure("", record.seed, error=record.error)
     with redirect_stdout(sys.stderr):
         plan = make_plan(case.scenario, case.target)
-        whole = run(plan, record.seed)
+        try:
+            whole = run(plan, record.seed)
+        except Exception as error:
+            return Failure(oracle, record.seed, error=Broken.by(error))
         difference = record.difference or _difference(plan, whole, record)
         shrunk: Shrunk | None = None
         if oracle and difference is None:
@@ -155,7 +174,13 @@ def verdict_of(verdicts: Iterable[Verdict], oracle: str) -> Verdict:
 
 def _stem(plan: Plan, seed: int, oracle: str) -> str:
     scenario = plan.scenario
-    parts = [Path(scenario.path).stem, *scenario.params.values(), plan.target.name, oracle or "broken", f"seed{seed}"]
+    parts = [
+        Path(scenario.path).stem,
+        *scenario.params.values(),
+        target_label(plan.target),
+        oracle or "broken",
+        f"seed{seed}",
+    ]
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part).strip("_.") or "_" for part in parts)
 
 

@@ -102,16 +102,16 @@ def _console(no_color: bool) -> Console:
 
 
 def _dry_run(selected: Sequence[Case], console: Console) -> int:
+    from faultline.campaign.model import target_label
     from faultline.faults.deciders import labels
     from faultline.oracles.base import plural
-    from faultline.reports.console import target_name
     from faultline.reports.text import columns
 
     rows = [
         (
             case.scenario.path,
             case.scenario.name,
-            target_name(case.target),
+            target_label(case.target),
             plural(len(case.seeds), "seed"),
             ", ".join(labels(case.scenario.faults)),
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from faultline.errors import FaultlineError, Problem, ScenarioError, TargetError, UnsupportedFault, UsageError
+from faultline.errors import FaultlineError, Problem, ScenarioError, TargetError, UsageError
 
 if TYPE_CHECKING:
     from faultline.campaign.model import Case
@@ -125,13 +125,8 @@ def _check(made: Sequence[Case]) -> None:
             make_plan(case.scenario, case.target)
         except ScenarioError as error:
             problems.update(dict.fromkeys(error.problems))
-        except UnsupportedFault as error:
-            others[str(error)] = error
         except (UsageError, TargetError) as error:
-            # The scenario says where the target is named, unless it came from the command line.
-            key = ("targets", case.target.name) if case.target.name != "default" else ("target",)
-            where = "" if case.target.name == "given" else f"{case.scenario.problem('', *key)}"
-            others.setdefault(f"{where}{error}" if where else str(error), error)
+            others.setdefault(str(error), error)
     if not others:
         if problems:
             raise ScenarioError(list(problems))

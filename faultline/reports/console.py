@@ -13,11 +13,10 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from faultline.campaign.model import Campaign, Case, CaseResult, Failure, Status
+from faultline.campaign.model import Campaign, Case, CaseResult, Failure, Status, target_label
 from faultline.campaign.replay import Replay
 from faultline.oracles.base import plural
-from faultline.reports.text import action_text, columns, safe, wrapped
-from faultline.targets import TargetRef
+from faultline.reports.text import action_text, columns, safe, shortened, wrapped
 
 MARKS: Final[Mapping[Status, tuple[str, str]]] = {
     "pass": ("✓", "green"),
@@ -25,6 +24,12 @@ MARKS: Final[Mapping[Status, tuple[str, str]]] = {
     "broken": ("!", "bold magenta"),
     "inconclusive": ("?", "yellow"),
     "unfinished": ("…", "dim"),
+}
+_WORDS: Final[Mapping[Status, str]] = {
+    "fail": "failed",
+    "broken": "broke",
+    "inconclusive": "inconclusive",
+    "unfinished": "unfinished",
 }
 NAME_WIDTH_MAX: Final = 56
 LINE_WIDTH: Final = 110
@@ -40,7 +45,7 @@ class ConsoleReport:
         self._quiet = quiet
         self._folder: str | None = None
         self._names = min(max((len(case.scenario.name) for case in cases), default=0), NAME_WIDTH_MAX)
-        self._targets = max((len(target_name(case.target)) for case in cases), default=0)
+        self._targets = max((len(target_label(case.target)) for case in cases), default=0)
         self._blocks = 0
 
     def _line(self, *parts: str | tuple[str, str]) -> None:
@@ -53,12 +58,12 @@ class ConsoleReport:
         if self._quiet and result.status == "pass":
             return
         folder = str(Path(result.case.scenario.path).parent)
-        if folder != self._folder:
+        if folder != self._folder and folder != ".":
             self._line(("" if self._folder is None else "\n") + folder, "")
             self._folder = folder
         mark, style = MARKS[result.status]
         name = safe(result.case.scenario.name).ljust(self._names)
-        target = target_name(result.case.target).ljust(self._targets)
+        target = target_label(result.case.target).ljust(self._targets)
         count = plural(len(result.runs), "seed").rjust(9)
         struck = plural(result.receipt_count, "receipt").rjust(15)
         took = f"{result.wall_s:.1f} s".rjust(8)
@@ -75,22 +80,19 @@ class ConsoleReport:
 
     def _notes(self, result: CaseResult) -> list[str]:
         """Why the status is what it is; the first note goes on the line of the case."""
-        notes = [f"did not fail as stated: {name}" for name in result.unmet]
+        notes = [f"did not fail as stated: {', '.join(result.unmet)}"] if result.unmet else []
         total = len(result.runs)
         if result.unexpected:
-            shown = ", ".join(f"{name} ({_of(seeds, total)})" for name, seeds in result.unexpected.items())
-            notes.insert(0, f"failed: {shown}")
+            notes.insert(0, f"failed: {_by_seeds(result.unexpected, total)}")
         if result.broken:
-            first = result.broken[0]
             of = _of([run.seed for run in result.broken], total)
-            notes.insert(0, f"broke ({of}): {safe(str(first.error)).splitlines()[0]}")
+            notes.insert(0, f"broke {of}: {shortened(safe(str(result.broken[0].error)), LINE_WIDTH)}")
         notes += [f"lost: {safe(error)}" for error in result.lost]
         if result.status == "inconclusive":
             notes += [safe(doubt) for doubt in result.doubts]
-        stated = [name for name in result.case.expectation.fails if name in result.failing_seeds]
+        stated = {name: seeds for name, seeds in result.failing_seeds.items() if name in result.case.expectation.fails}
         if stated and not notes:
-            shown = ", ".join(f"{name} ({_of(result.failing_seeds[name], total)})" for name in stated)
-            notes.append(f"fails as stated: {shown}")
+            notes.append(f"fails as stated: {_by_seeds(stated, total)}")
         return notes
 
     def _verdicts(self, result: CaseResult) -> None:
@@ -101,7 +103,7 @@ class ConsoleReport:
             judged = sum(verdict.judged for verdict in found)
             shown = ", ".join(f"{word} {count}" for word, count in counts.items() if count)
             why = next((verdict.why for verdict in found if verdict.verdict != "pass"), "")
-            rows.append((oracle.name, shown, f"judged {judged}", safe(why)[:LINE_WIDTH]))
+            rows.append((oracle.name, shown, f"judged {judged}", shortened(safe(why), LINE_WIDTH)))
         for line in columns(rows):
             self._line("      ", (line, "dim"))
 
@@ -121,16 +123,19 @@ class ConsoleReport:
             "FAILS AS STATED" if stated else "BROKE" if failure.error else "FAIL",
             "yellow" if stated else "bold red",
         )
-        what = [safe(case.scenario.name), target_name(case.target), failure.oracle, f"seed {failure.seed}"]
+        what = [safe(case.scenario.name), target_label(case.target), failure.oracle, f"seed {failure.seed}"]
         self._line("\n", head, "  ", (" · ".join(word for word in what if word), "bold"))
         self._line(("  " + f"{case.scenario.path}:{line}:{column}   {case.target.spec}", "dim"))
         self._blocks += 1
         self._facts(failure)
-        self._faults(failure)
+        if failure.schedule_path:
+            self._faults(failure)
         if failure.rows:
             table = [("", "wanted", "venue", "client")]
             table += [(row.subject, safe(row.wanted), safe(row.venue), safe(row.client)) for row in failure.rows]
             self._table(table)
+        if not failure.schedule_path:
+            return
         self._line("")
         self._line(("  schedule  ", "dim"), failure.schedule_path)
         self._line(("  history   ", "dim"), failure.history_path)
@@ -140,13 +145,15 @@ class ConsoleReport:
         self._line("")
         facts = [safe(fact) for fact in failure.findings]
         if failure.error is not None:
-            facts = [safe(line) for line in str(failure.error).splitlines()]
+            told = failure.error.trace if self._verbose and failure.error.trace else str(failure.error)
+            facts = [safe(line) for line in told.splitlines()]
         for fact in facts:
-            for text in wrapped(fact, LINE_WIDTH, "  "):
+            indent = "  " + " " * (len(fact) - len(fact.lstrip()))
+            for text in wrapped(fact, LINE_WIDTH, indent):
                 self._line(text)
         if failure.finding_count > len(failure.findings):
-            more = plural(failure.finding_count - len(failure.findings), "finding")
-            self._line((f"  and {more} more of the same oracle", "dim"))
+            more = plural(failure.finding_count - len(failure.findings), "more finding")
+            self._line((f"  and {more} of this oracle", "dim"))
         if failure.stated:
             for text in wrapped(f"The scenario says why: {safe(failure.stated)}", LINE_WIDTH, "  "):
                 self._line((text, "yellow"))
@@ -162,7 +169,9 @@ class ConsoleReport:
     def _faults(self, failure: Failure) -> None:
         self._line("")
         before, left = failure.faults_before, failure.faults_left
-        if left == 0:
+        if failure.error is not None:
+            self._line(f"  {plural(left, 'fault')} struck before{':' if left else '.'}")
+        elif left == 0:
             self._line("  It fails without any fault.")
         elif failure.replays:
             rest = "none of them can be left out" if left > 1 else "without it the oracle does not fail"
@@ -196,13 +205,12 @@ class ConsoleReport:
     def replay(self, done: Replay, code: int, meaning: str) -> None:
         """A replay: every verdict, the failure if there is one, and whether it is what was saved."""
         record, case = done.record, done.case
-        self._line((safe(case.scenario.name), "bold"), f" · {target_name(case.target)} · seed {record.seed}")
+        self._line((safe(case.scenario.name), "bold"), f" · {target_label(case.target)} · seed {record.seed}")
+        width = max((len(verdict.oracle) for verdict in record.verdicts), default=0)
         for verdict in record.verdicts:
-            mark, style = MARKS["pass" if verdict.verdict == "pass" else "fail"]
-            if verdict.verdict == "unknown":
-                mark, style = MARKS["inconclusive"]
-            why = safe(verdict.why)
-            self._line("  ", (mark, style), f" {verdict.oracle}", (f"   {why}"[:LINE_WIDTH], "dim"))
+            mark, style = MARKS["inconclusive" if verdict.verdict == "unknown" else verdict.verdict]
+            why = shortened(safe(verdict.why), LINE_WIDTH)
+            self._line("  ", (mark, style), f" {verdict.oracle.ljust(width)}", (f"   {why}", "dim"))
         if done.failure is not None:
             self.failure(case, done.failure)
         self._line("")
@@ -215,11 +223,7 @@ class ConsoleReport:
     def summary(self, campaign: Campaign, code: int, meaning: str) -> None:
         """How many were as expected, what was done, and what the exit code means."""
         good = len(campaign.having("pass"))
-        others = [
-            f"{len(found)} {status}"
-            for status in ("fail", "broken", "inconclusive", "unfinished")
-            if (found := campaign.having(status))
-        ]
+        others = [f"{len(found)} {word}" for status, word in _WORDS.items() if (found := campaign.having(status))]
         unbegun = campaign.planned - len(campaign.results)
         if unbegun:
             others.append(f"{unbegun} not begun")
@@ -232,15 +236,18 @@ class ConsoleReport:
         self._line((f"exit {code}: {meaning}", style if code else "dim"))
 
 
-def target_name(target: TargetRef) -> str:
-    """The scenario's name for a target; the class when it has none."""
-    return target.spec.rpartition(":")[2] if target.name in ("default", "given") else target.name
+def _by_seeds(failing: Mapping[str, Sequence[int]], total: int) -> str:
+    """Oracles with the seeds under which they failed; those of the same seeds together."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, seeds in failing.items():
+        groups.setdefault(tuple(seeds), []).append(name)
+    return "; ".join(f"{', '.join(names)} {_of(seeds, total)}" for seeds, names in groups.items())
 
 
 def _of(seeds: Sequence[int], total: int) -> str:
     if total == 1:
-        return f"seed {seeds[0]}"
+        return f"under seed {seeds[0]}"
     if len(seeds) == total:
-        return f"all {total} seeds"
+        return "under every seed"
     shown = ", ".join(map(str, seeds[:SEEDS_SHOWN])) + (", ..." if len(seeds) > SEEDS_SHOWN else "")
-    return f"{len(seeds)} of {total} seeds: {shown}"
+    return f"under {len(seeds)} of {total} seeds ({shown})"

@@ -20,6 +20,11 @@ def columns(rows: Sequence[Sequence[str]], gap: int = 3) -> list[str]:
     ]
 
 
+def shortened(text: str, width: int) -> str:
+    """``text``, or as much of it as fits."""
+    return text if len(text) <= width else text[: width - 3].rstrip() + "..."
+
+
 def wrapped(text: str, width: int, indent: str) -> list[str]:
     """``text`` in lines of at most ``width``, each after ``indent``; a word that is longer stays whole."""
     lines: list[str] = []
@@ -49,5 +54,4 @@ def action_text(action: str) -> str:
         if value in _SAYS_NOTHING or (keyword.arg == "code" and value == 1006):
             continue
         words.append(f"{keyword.arg}={safe(str(value))}")
-    text = " ".join(words)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(" ".join(words), 60)

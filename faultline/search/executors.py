@@ -93,10 +93,10 @@ class Crew(Generic[K]):
         else:
             self._waiting.append(job)
 
-    def drop_waiting(self) -> list[K]:
-        """Forget every job that has not begun. Returns their keys."""
-        dropped = [job.key for job in self._waiting]
-        self._waiting.clear()
+    def drop_waiting(self, unwanted: Callable[[K], bool]) -> list[K]:
+        """Forget the jobs that have not begun and whose key is unwanted. Returns their keys."""
+        dropped = [job.key for job in self._waiting if unwanted(job.key)]
+        self._waiting = deque(job for job in self._waiting if not unwanted(job.key))
         return dropped
 
     def results(self) -> Iterator[tuple[K, Any]]:
@@ -135,6 +135,12 @@ class Crew(Generic[K]):
                 yield job.key, HarnessError("its worker process died twice (killed, or out of memory?)")
             else:
                 self._waiting.appendleft(job)
+
+    def finished(self) -> Iterator[tuple[K, Any]]:
+        """After :meth:`close`: what the workers still brought to an end."""
+        for future, job in self._running.items():
+            if future.done() and not future.cancelled() and future.exception() is None:
+                yield job.key, future.result()
 
     def close(self, *, now: bool = False) -> None:
         """Let the workers go, after what they are at; ``now`` does not wait for that."""

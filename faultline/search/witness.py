@@ -15,6 +15,7 @@ from faultline.history.ledger import OrderRecord, amount
 from faultline.oracles.base import Verdict
 
 ROWS_MAX: Final = 6
+_TOLD: Final = {"ok": "done", "fail": "not done", "info": "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +107,13 @@ def _order(order: OrderRecord) -> str:
 
 def _believed(ledger: Ledger, intent: str) -> str:
     answer = ledger.answers.get(intent)
-    told = {"ok": "done", "fail": "not done", "info": "unknown"}[answer.outcome] if answer else ""
-    said = f"answered {told!r}" if told else "never answered"
+    said = "never answered" if answer is None else f"said {_TOLD[answer.outcome]}"
     view = ledger.view_of(intent)
     if view is None:
-        return f"{said}; holds nothing" if ledger.tells_orders else said
+        return f"{said}; believes nothing of it" if ledger.tells_orders else said
     order = f" ({view.order})" if view.order else ""
     filled = f" {view.filled}" if amount(view.filled) else ""
-    return f"{said}; {view.state.replace('_', ' ')}{filled}{order}"
+    return f"{said}; believes {view.state.replace('_', ' ')}{filled}{order}"
 
 
 def _positions(ledger: Ledger) -> list[Row]:
