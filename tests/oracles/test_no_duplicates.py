@@ -130,3 +130,7 @@ def test_it_agrees_with_counting(new_story, accepted, applied):
     twice = sum(count - 1 for count in Counter(applied).values())
     assert verdict.count == sum(count > 1 for count in orders.values()) + twice
     assert verdict.verdict == ("fail" if verdict.count else "pass")
+
+
+def test_an_intent_that_was_never_announced_is_named_by_its_id(story):
+    assert judge(story.order("o1", "X9").order("o2", "X9")).why.startswith("intent X9 became 2 orders")

@@ -170,3 +170,11 @@ def test_what_is_not_known_yet_is_not_lost_before_the_end(story):
     story.place("I1").order("o1", "I1").fill("o1", "4", "f1").believe()
 
     assert NoLostEvents().judge(story.history()).verdict == "unknown"
+
+
+def test_a_client_that_a_test_speaks_for_is_judged_by_what_was_said_last(new_story):
+    story = new_story(booted=False).place("I1").order("o1", "I1").fill("o1", "4", "f1").believe("I1 new")
+    assert NoLostEvents().judge(story.history()).verdict == "fail"
+
+    story.believe("I1 filled 4", fills=["f1"])
+    assert NoLostEvents().judge(story.history()).verdict == "pass"

@@ -254,3 +254,9 @@ def test_a_belief_that_seems_ahead_may_be_of_an_order_that_belongs_to_nobody(sto
     story.believe("I1 filled 4", fills=["f1"], positions={"NQ": 4})
 
     assert judge(story, within_s=10.0).verdict == "unknown"
+
+
+def test_a_client_that_never_tells_what_it_believes_cannot_be_judged(new_story):
+    verdict = Reconciled().judge(new_story(booted=False).place("I1").order("o1", "I1").history())
+
+    assert (verdict.verdict, verdict.why) == ("unknown", "the client never told what it believes")
