@@ -15,7 +15,8 @@ as well. Traps that shaped it:
 * a crash at a commit happens inside the client's running step, which then finishes in the void: a fenced process
   writes on into files that nobody will open again, because its successor got a copy (see ``SimWorld.crash``);
 * copying an open SQLite file drops its POSIX locks, which is harmless here only because its owner is dead by then;
-* a busy store waits ``timeout`` seconds: virtual ones.
+* a busy store waits ``timeout`` seconds: virtual ones;
+* the rollback journal is kept in memory (see ``journal.py``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from tempfile import gettempdir
@@ -38,6 +40,7 @@ from faultline.faults.actions import Action, Crash, Restart, StoreError
 from faultline.faults.injector import Injector
 from faultline.faults.points import Plane
 from faultline.worlds.sim.context import INCARNATION
+from faultline.worlds.sim.journal import Journal
 
 INTENT: Final[ContextVar[str]] = ContextVar("faultline_intent", default="")
 """The intent on whose behalf the client is running, where the driver knows."""
@@ -149,6 +152,7 @@ class _Refused(Exception):
 _guard: StoreGuard | None = None
 
 
+@lru_cache(maxsize=1000)
 def _first_word(sql: str) -> str:
     start = _COMMENTS.match(sql)
     word = _WORD.match(sql, start.end() if start else 0)
@@ -163,6 +167,7 @@ class _Guarded(sqlite3.Connection):
     """A connection that asks before it writes and around its commits."""
 
     timeout_s: float = 5.0
+    journal: Journal
 
     def cursor(self, factory: Any = None) -> Any:
         if factory is not None and _guard is not None:
@@ -213,10 +218,11 @@ class _GuardedCursor(sqlite3.Cursor):
     """Statements of a guarded connection."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> _GuardedCursor:
-        return cast("_GuardedCursor", self._run(sql, lambda: super(_GuardedCursor, self).execute(sql, parameters)))
+        sql = cast("_Guarded", self.connection).journal.instead_of(sql)
+        return cast("_GuardedCursor", self._run(sql, partial(super().execute, sql, parameters)))
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> _GuardedCursor:
-        return cast("_GuardedCursor", self._run(sql, lambda: super(_GuardedCursor, self).executemany(sql, parameters)))
+        return cast("_GuardedCursor", self._run(sql, partial(super().executemany, sql, parameters)))
 
     def executescript(self, sql_script: str, /) -> _GuardedCursor:
         connection = cast("_Guarded", self.connection)
@@ -246,6 +252,7 @@ def _connect(database: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
         raise _guard.escaped("sqlite3.connect() with a connection class of its own", _NO_FACTORY)
     connection: _Guarded = _real_connect(database, *args, factory=_Guarded, **kwargs)
     connection.timeout_s = float(args[0] if args else kwargs.get("timeout", 5.0))
+    connection.journal = Journal(connection)
     return connection
 
 
