@@ -28,7 +28,7 @@ from faultline.errors import HarnessError
 from faultline.worlds.sim.active import STATE, Running, running
 from faultline.worlds.sim.patches import Patches
 
-_EPOCH_CLOCKS: Final = frozenset({time.CLOCK_REALTIME})
+_EPOCH_CLOCKS: Final = frozenset({getattr(time, "CLOCK_REALTIME", None)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,10 @@ class Crashes:
             return
         self._fenced.add(incarnation)
         self._loop.fenced.add(incarnation)
-        self._tasks += self._loop.tasks_of(incarnation)
+        dead = self._loop.tasks_of(incarnation)
+        for task in dead:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # in case the loop is closed first
+        self._tasks += dead
         for server in self._network.listeners():
             if server.context.get(INCARNATION) == incarnation:
                 server.close()

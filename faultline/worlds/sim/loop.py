@@ -12,9 +12,9 @@ Three details come from real loops and bugs they hide or show:
 * A loop that only polls (``await sleep(0)`` until some time has come) makes no timer due, so after many turns without
   progress the clock creeps forward by itself.
 
-Tasks and futures hash by the order in which they were first hashed, not by address: a set of them iterates alike in
-every process. A fenced incarnation (see ``crash.py``) has its handles collected instead of run. Everything a real
-loop does with the operating system is in :class:`~faultline.worlds.sim.escapes.NoOperatingSystem`, as an error.
+What it schedules is in :mod:`~faultline.worlds.sim.handles`. A fenced incarnation (see ``crash.py``) has its handles
+collected instead of run. Everything a real loop does with the operating system is an error; see
+:class:`~faultline.worlds.sim.escapes.NoOperatingSystem`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ import heapq
 from asyncio import events, format_helpers
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context, copy_context
+from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from faultline.errors import SimDeadlock, SimLivelock, SimTimeLimit
-from faultline.worlds.sim.active import STATE, running
+from faultline.worlds.sim.active import STATE
 from faultline.worlds.sim.context import HOST, INCARNATION
 from faultline.worlds.sim.endpoints import SimulatedEndpoints
-from faultline.worlds.sim.patches import Patches
+from faultline.worlds.sim.handles import Arrival, Handle, SimFuture, SimTask, Timer, every_task
 from faultline.worlds.sim.waiting import describe_waiting
 
 if TYPE_CHECKING:
@@ -52,92 +52,6 @@ READS_FREE: Final = 10_000
 _CREEP_S: Final = 1e-6
 _COLLECT_EVERY_TURNS: Final = 1 << 16
 _TURNS_AT_ONCE: Final = 64
-
-
-class _OrderedHash:
-    """Hashes by order of first use within its loop."""
-
-    _loop: Any
-    _ordinal = 0
-
-    def __hash__(self) -> int:
-        if not self._ordinal:
-            self._ordinal = self._loop.next_ordinal()
-        return self._ordinal
-
-
-class SimFuture(_OrderedHash, asyncio.Future[T]):
-    """A future whose place in a set does not depend on its address."""
-
-    __hash__ = _OrderedHash.__hash__
-
-
-class SimTask(_OrderedHash, asyncio.Task[T]):
-    """A task whose place in a set does not depend on its address, and that knows whose it is."""
-
-    __hash__ = _OrderedHash.__hash__
-    incarnation: int | None = None
-
-
-class _Handle(events.Handle):
-    """asyncio's handle without its debug mode, which costs a call each: a run makes a thousand of them."""
-
-    __slots__ = ()
-
-    def __init__(
-        self, callback: Callable[..., object], args: tuple[Any, ...], loop: SimLoop, context: Context | None
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
-
-
-def add_all_tasks_to(patches: Patches) -> None:
-    """Declare an ``asyncio.all_tasks`` whose set iterates alike in every run: its source is one set for the process."""
-    real = asyncio.tasks.all_tasks
-
-    def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task[Any]]:
-        found = real(loop)
-        return found if running() is None else set(sorted(found, key=hash))  # noqa: C414 (a set is filled in order)
-
-    patches.add(asyncio.tasks, "all_tasks", all_tasks)
-
-
-class _Arrival(_Handle):
-    """A handle in the timer heap without the rest of a TimerHandle."""
-
-    __slots__ = ("_scheduled",)
-
-
-class _Timer(events.TimerHandle):
-    """asyncio's timer, likewise."""
-
-    __slots__ = ()
-
-    def __init__(
-        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], loop: SimLoop,
-        context: Context | None,
-    ) -> None:  # fmt: skip
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
-        self._when = when
-        self._scheduled = True
-
-    def cancel(self) -> None:
-        """See asyncio."""
-        if not self._cancelled:
-            self._cancelled = True
-            self._loop._timer_handle_cancelled(self)
-            self._callback = self._args = None  # type: ignore[assignment]
 
 
 class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
@@ -203,8 +117,7 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
 
     def tasks_of(self, incarnation: int) -> list[asyncio.Task[Any]]:
         """The unfinished tasks of one incarnation, oldest first."""
-        mine = [task for task in asyncio.all_tasks(self) if getattr(task, "incarnation", None) == incarnation]
-        return sorted(mine, key=hash)
+        return [task for task in every_task(self) if getattr(task, "incarnation", None) == incarnation]
 
     # Time
 
@@ -234,7 +147,7 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
         """See asyncio. ``when`` is in :meth:`time`'s scale."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        timer = _Timer(when, callback, args, self, context)
+        timer = Timer(when, callback, args, self, context)
         self._sequence += 1
         heapq.heappush(self._heap, (when - MONOTONIC_START_S + TIMER_LATENESS_S, self._sequence, timer))
         return timer
@@ -242,7 +155,7 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
     def deliver_at(self, at_s: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
         """Run ``callback`` in ``context`` at exactly ``at_s`` (:attr:`now_s`'s scale): for what the network does."""
         self._sequence += 1
-        heapq.heappush(self._heap, (at_s, self._sequence, _Arrival(callback, args, self, context)))
+        heapq.heappush(self._heap, (at_s, self._sequence, Arrival(callback, args, self, context)))
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         if not handle._scheduled:  # type: ignore[attr-defined]
@@ -261,7 +174,7 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
         """See asyncio."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        handle = _Handle(callback, args, self, context)
+        handle = Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -284,13 +197,18 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
         if self._fatal is None:
             self._fatal = error
 
+    def raise_if_failed(self) -> None:
+        """Raise the error of :meth:`fail` that no turn has come to raise."""
+        if self._fatal is not None:
+            fatal, self._fatal = self._fatal, None
+            raise fatal
+
     def _run_once(self) -> None:
         """Some of a real loop's turns: until one of them stops the loop, or for a while."""
         ready, fenced = self._ready, self.fenced
         for _ in range(_TURNS_AT_ONCE):
             if self._fatal is not None:
-                fatal, self._fatal = self._fatal, None
-                raise fatal
+                self.raise_if_failed()
             if ready:
                 self._idle_turns += 1
                 if self._idle_turns > IDLE_TURNS_FREE:

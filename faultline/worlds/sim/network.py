@@ -21,11 +21,11 @@ from faultline.worlds.sim.context import HOST
 from faultline.worlds.sim.link import Link
 from faultline.worlds.sim.server import SimServer
 from faultline.worlds.sim.socket import Address
-from faultline.worlds.sim.strike import Strike, read_actions
 from faultline.worlds.sim.tls import Mode, Tls
 from faultline.worlds.sim.trace import DNS, FAULT, REFUSED, SYN, Trace
 from faultline.worlds.sim.transport import SimTransport
 from faultline.worlds.sim.wire import Connection
+from faultline.worlds.strike import Strike, read_actions
 
 if TYPE_CHECKING:
     from faultline.worlds.sim.loop import SimLoop
@@ -251,7 +251,7 @@ class Network:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     async def connect(self, address: Address) -> SimTransport:
-        """The handshake with a listener. Raises what the kernel would: refused, or timed out after 127 s."""
+        """The handshake with a listener. Raises what the kernel would: refused, no such host, timed out after 127 s."""
         loop, (ip, port) = self.loop, address
         source = HOST.get() or (LOOPBACK if ip == LOOPBACK else CLIENT_IP)
         if self.loop.is_in_the_void():
@@ -264,17 +264,20 @@ class Network:
         key = ((label, ordinal), "syn")
         await self._pause(up.delay_s(0, loop.now_s, *key) + down.delay_s(0, loop.now_s, *key) + strike.delay_s)
         server = self._listener_at(address)
-        if server is None or (strike.cut is not None and strike.cut.how == "rst"):
+        if server is None and ip not in self._labels:
+            raise OSError(errno.EHOSTUNREACH, f"Connect call failed {address}: no simulated host has this address")
+        if server is None or (strike.cut is not None and strike.cut.after_s is None and strike.cut.how == "rst"):
             self.trace.add(loop.now_s, REFUSED, port, label.encode())
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connect call failed {address}")
         connection = self._establish(label, ordinal, (source, self.next_port()), address, server)
         if strike.cut is not None:
-            connection.cut(strike.cut.how)
+            connection.carry_out(strike.cut)
         return connection.client
 
     async def _reach(self, strike: Strike, up: Link, down: Link, address: Address) -> None:
         """Send SYNs until the path is open."""
-        for_ever = strike.for_ever or (strike.cut is not None and strike.cut.how == "silence")
+        gone = strike.cut is not None and strike.cut.after_s is None and strike.cut.how == "silence"
+        for_ever = strike.for_ever or gone
         for pause_s in SYN_RETRIES_S:
             if not (for_ever or up.blocked or down.blocked or self.loop.now_s < strike.until_s):
                 return

@@ -13,7 +13,7 @@ import asyncio
 import gc
 from asyncio import tasks
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -21,7 +21,8 @@ from faultline.errors import HarnessError, SimError, SimEscape
 from faultline.worlds.sim import active, clock, entropy, guard
 from faultline.worlds.sim.crash import Crashes, How
 from faultline.worlds.sim.frames import calling_line
-from faultline.worlds.sim.loop import MONOTONIC_START_S, SimLoop, add_all_tasks_to
+from faultline.worlds.sim.handles import add_all_tasks_to
+from faultline.worlds.sim.loop import MONOTONIC_START_S, SimLoop
 from faultline.worlds.sim.network import Decide, Network
 from faultline.worlds.sim.patches import Patches
 from faultline.worlds.sim.tls import Mode
@@ -89,8 +90,7 @@ class Simulation:
         self.loop.network = self.network
         self._crashes = Crashes(self.loop, self.network)
         self._watchdog = guard.Watchdog(self.loop, wall_limit_s)
-        self._saved: entropy.Saved = []
-        self._collected_before = False
+        self._undo = ExitStack()
         self._state: str = "new"
 
     # The run
@@ -106,7 +106,9 @@ class Simulation:
             return await main()
 
         with self.active():
-            return self.loop.run_until_complete(body())
+            result = self.loop.run_until_complete(body())
+            self.loop.raise_if_failed()
+            return result
 
     @contextmanager
     def active(self) -> Iterator[SimLoop]:
@@ -126,28 +128,27 @@ class Simulation:
         clock.refuse_other_time_patches()
         patches = _patches()
         self._state = "active"
-        self._saved = entropy.reseed(self.instance_seed)
-        self._collected_before = gc.isenabled()
-        gc.disable()  # when it runs depends on the whole process; the loop collects by its own count
-        patches.put_in_place()
-        active.activate(self)
-        self._watchdog.start()
+        with ExitStack() as undo:
+            undo.callback(entropy.restore, entropy.reseed(self.instance_seed))
+            if gc.isenabled():
+                gc.disable()  # when it runs depends on the whole process; the loop collects by its own count
+                undo.callback(gc.enable)
+            undo.callback(patches.take_out)
+            patches.put_in_place()
+            active.activate(self)
+            undo.callback(active.deactivate)
+            self._watchdog.start()
+            undo.callback(self._watchdog.stop)
+            self._undo = undo.pop_all()
 
     def exit(self) -> None:
         """Tear down what still runs, close the loop, and put this thread's time and entropy back."""
         if self._state != "active":
             return
         self._state = "over"
-        try:
+        with self._undo:
             self._trace.seal()
             self._tear_down()
-        finally:
-            self._watchdog.stop()
-            active.deactivate()
-            _patches().take_out()
-            entropy.restore(self._saved)
-            if self._collected_before:
-                gc.enable()
 
     def _tear_down(self) -> None:
         loop = self.loop
@@ -230,7 +231,7 @@ class Simulation:
         loop = self.loop
         if loop.in_executor:
             loop.executor_offset_s += seconds
-        elif not loop.is_in_the_void():
+        elif seconds and not loop.is_in_the_void():
             self.blocking_sleeps.append(BlockingSleep(loop.now_s, seconds, calling_line()))
             loop.now_s += seconds
 

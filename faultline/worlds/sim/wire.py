@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import cycle
 from typing import TYPE_CHECKING, Final, Literal
 
-from faultline.faults.actions import How
+from faultline.faults.actions import Cut, How
 from faultline.faults.points import Moment, Plane, Point
 from faultline.worlds.sim.link import retransmitted_at_s
 from faultline.worlds.sim.trace import DATA, FAULT, FIN, RST
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from faultline.worlds.sim.link import Link
     from faultline.worlds.sim.loop import SimLoop
     from faultline.worlds.sim.network import Network
-    from faultline.worlds.sim.strike import Strike
     from faultline.worlds.sim.transport import SimTransport
+    from faultline.worlds.strike import Strike
 
 FLOWING: Final = 0
 HELD: Final = 1
@@ -115,8 +116,10 @@ class Flow:
         elif strike.for_ever:
             self.fall_silent()
             self._stuck(kind, data)
-        elif strike.cut is None:
+        elif strike.cut is None or strike.cut.after_s is not None:
             self._leave_struck(kind, data, sent_at_s, strike)
+            if strike.cut is not None:
+                connection.carry_out(strike.cut)
         else:
             if kind == DATA and strike.cut.after_bytes > 0:
                 self._leave_struck(kind, data[: strike.cut.after_bytes], sent_at_s, strike)
@@ -124,11 +127,17 @@ class Flow:
 
     def _leave_struck(self, kind: int, data: bytes, sent_at_s: float, strike: Strike) -> None:
         rate = strike.rate_bytes_per_s
-        size = strike.piece_bytes or (max(1, int(rate * _SHAPED_PIECE_S)) if rate else len(data)) or 1
+        sizes = cycle(strike.pieces_bytes or (max(1, int(rate * _SHAPED_PIECE_S)) if rate else len(data) or 1,))
         now_s = self.loop.now_s
-        for start in range(0, len(data) or 1, size):
+        for flip in strike.flips:
+            data = flip.applied_to(data)
+        start, gap_s = 0, 0.0
+        while start < (len(data) or 1):
+            size = next(sizes)
             piece = data[start : start + size]
-            delay_s = strike.delay_s
+            start += size
+            delay_s = strike.delay_s + gap_s
+            gap_s += strike.gap_s
             if rate:
                 self._busy_until_s = max(self._busy_until_s, now_s) + len(piece) / rate
                 delay_s += self._busy_until_s - now_s
@@ -224,16 +233,28 @@ class Connection:
         alive = self.up.state < SILENT and self.down.state < SILENT
         return alive and not (self.client.is_released or self.server.is_released)
 
+    def carry_out(self, cut: Cut) -> None:
+        """End the connection as ``cut`` asks for: now, or after its time if it is still open then."""
+        if cut.after_s is None:
+            self.cut(cut.how)
+            return
+        loop = self.network.loop
+        loop.deliver_at(loop.now_s + cut.after_s, self._cut_if_open, (cut.how,), self.client.context)
+
+    def _cut_if_open(self, how: How) -> None:
+        if self.is_open:
+            self.cut(how)
+
     def cut(self, how: How) -> None:
         """End the connection from outside: both ends see FIN or RST after what is in flight, or never hear again.
 
         ``close`` (a WebSocket matter) is an orderly FIN here.
         """
+        self.network.trace.add(self.network.loop.now_s, FAULT, self.up.trace_id, how.encode())
         if how == "silence":
             self.up.fall_silent()
             self.down.fall_silent()
             return
         kind = RST if how == "rst" else FIN
-        self.network.trace.add(self.network.loop.now_s, FAULT, self.up.trace_id, how.encode())
         self.up.sever(kind)
         self.down.sever(kind)

@@ -107,6 +107,16 @@ def test_a_hang_in_a_callback_ends_the_run() -> None:
         new_simulation(wall_limit_s=0.1).run(main)
 
 
+def test_a_hang_swallowed_in_the_very_last_step_is_raised_too() -> None:
+    async def main() -> str:
+        with contextlib.suppress(BaseException):
+            hang()
+        return "result"
+
+    with pytest.raises(SimHang):
+        new_simulation(wall_limit_s=0.1).run(main)
+
+
 def test_a_long_run_of_short_steps_is_no_hang() -> None:
     async def main() -> None:
         until = REAL.perf_counter_s() + 0.5
@@ -224,3 +234,41 @@ def test_a_task_that_will_not_be_cancelled_is_named_and_hides_nothing() -> None:
     assert simulation.run(main) == "result"
     assert len(simulation.stuck_tasks) == 1
     assert "stubborn" in simulation.stuck_tasks[0]
+
+
+def test_a_host_can_drive_the_loop_itself() -> None:
+    simulation = new_simulation()
+
+    async def step(seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        return time.monotonic()
+
+    with simulation.active() as loop_:
+        assert loop_ is simulation.loop
+        assert loop_.run_until_complete(step(60)) == pytest.approx(1060)
+        assert loop_.run_until_complete(step(60)) == pytest.approx(1120)
+    assert loop_.is_closed()
+    assert time.monotonic() != pytest.approx(1120)
+
+
+def test_a_runner_can_own_and_close_the_loop() -> None:
+    simulation = new_simulation()
+    ended: list[str] = []
+
+    async def background() -> None:
+        try:
+            await wait_for_nothing()
+        finally:
+            ended.append("cancelled by the runner")
+
+    async def main() -> float:
+        tasks.append(asyncio.create_task(background()))
+        as_client(simulation, wait_for_nothing, 1)
+        await asyncio.sleep(60)
+        simulation.crash(1)
+        return simulation.now_s()
+
+    tasks: list[asyncio.Task[None]] = []
+    with simulation.active(), asyncio.Runner(loop_factory=lambda: simulation.loop) as runner:
+        assert runner.run(main()) == pytest.approx(60)
+    assert ended == ["cancelled by the runner"]

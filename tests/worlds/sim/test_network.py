@@ -328,3 +328,12 @@ def test_the_last_events_can_be_kept() -> None:
 
     simulation.run(main)
     assert [(event.kind, event.data) for event in simulation.trace_events()] == [("FIN", b""), ("FIN", b"")]
+
+
+def test_an_address_that_no_host_has_cannot_be_reached() -> None:
+    async def main() -> None:
+        with pytest.raises(OSError, match="no simulated host has this address") as caught:
+            await asyncio.get_running_loop().create_connection(asyncio.Protocol, "192.0.2.1", 80)
+        assert caught.value.errno == errno.EHOSTUNREACH
+
+    new_simulation().run(main)

@@ -1,0 +1,124 @@
+"""What the simulated loop schedules: tasks and futures with a hash that repeats, and handles that cost little.
+
+Tasks and futures hash by the order in which they were first hashed, not by address, so that a set of them (the ``done``
+of ``asyncio.wait``, ``asyncio.all_tasks``) iterates alike in every process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import events
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from faultline.worlds.sim.active import running
+from faultline.worlds.sim.patches import Patches
+
+if TYPE_CHECKING:
+    from faultline.worlds.sim.loop import SimLoop
+
+T = TypeVar("T")
+
+
+class _OrderedHash:
+    """Hashes by order of first use within its loop."""
+
+    _loop: Any
+    _ordinal = 0
+
+    def __hash__(self) -> int:
+        if not self._ordinal:
+            self._ordinal = self._loop.next_ordinal()
+        return self._ordinal
+
+
+class SimFuture(_OrderedHash, asyncio.Future[T]):
+    """A future whose place in a set does not depend on its address."""
+
+    __hash__ = _OrderedHash.__hash__
+
+
+class SimTask(_OrderedHash, asyncio.Task[T]):
+    """A task whose place in a set does not depend on its address, and that knows whose it is."""
+
+    __hash__ = _OrderedHash.__hash__
+    incarnation: int | None = None
+
+
+class Handle(events.Handle):
+    """asyncio's handle without its debug mode, which costs a call each: a run makes a thousand of them."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], loop: SimLoop, context: Context | None
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+
+class _Real:
+    """asyncio's own, out of reach of the replacement of aliases."""
+
+    all_tasks = staticmethod(asyncio.tasks.all_tasks)
+
+
+def every_task(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
+    """The unfinished tasks of ``loop``, those of crashed processes too, oldest first."""
+    return sorted(_Real.all_tasks(loop), key=hash)
+
+
+def add_all_tasks_to(patches: Patches) -> None:
+    """Declare an ``asyncio.all_tasks`` for the time of a run.
+
+    Its set iterates alike in every run (asyncio's has one source for the whole process), and it does not show the
+    tasks of crashed processes: nobody could cancel them.
+    """
+
+    def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task[Any]]:
+        if running() is None:
+            return _Real.all_tasks(loop)
+        loop = loop or asyncio.get_running_loop()
+        fenced = getattr(loop, "fenced", ())
+        return {task for task in every_task(loop) if getattr(task, "incarnation", None) not in fenced}
+
+    patches.add(asyncio.tasks, "all_tasks", all_tasks)
+
+
+class Arrival(Handle):
+    """A handle in the timer heap without the rest of a TimerHandle."""
+
+    __slots__ = ("_scheduled",)
+
+
+class Timer(events.TimerHandle):
+    """asyncio's timer, likewise."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], loop: SimLoop,
+        context: Context | None,
+    ) -> None:  # fmt: skip
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+        self._when = when
+        self._scheduled = True
+
+    def cancel(self) -> None:
+        """See asyncio."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._loop._timer_handle_cancelled(self)
+            self._callback = self._args = None  # type: ignore[assignment]
