@@ -163,7 +163,8 @@ class Sync:
         connection, told_of = self._connection, self._latest["orders"]
         await self._fetch_fills()
         await self._fetch_orders()
-        # The orders just read are at least as new as every message heard of before.
+        # What was just read is as new as every message heard of before, unless queries trail: then the orders that
+        # are still open are read again by the next sweep, and missing fills show in what the venue reports.
         self._orders = self._orders.up_to(told_of)
         if self._subscribed and self._connection == connection:
             self.level.set()
