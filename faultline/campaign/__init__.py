@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faultline.campaign.conduct import Watcher, conduct
+from faultline.campaign.conductor import Watcher, conduct
 from faultline.campaign.model import Campaign, Case, CaseResult, Failure, RunRecord
 
 __all__ = ["Campaign", "Case", "CaseResult", "Failure", "RunRecord", "Watcher", "conduct"]
