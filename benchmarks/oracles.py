@@ -1,12 +1,11 @@
-"""What judging costs: every oracle on a history of a million events, on one run's worth, and writing it down."""
+"""What judging costs: every oracle on a history of a million events, and on one run's worth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from time import perf_counter
 
+from benchmarks.figure import REAL, Figure
 from faultline.history import Aliases, Contract, History, RateBucket
 from faultline.history.event import (
     Answer,
@@ -101,13 +100,13 @@ def fresh_oracles() -> list[Oracle]:
 
 def judge_s(history: History) -> dict[str, float]:
     """Seconds that each oracle takes; the fold that they share is ``ledger``. All must pass."""
-    began = perf_counter()
+    began = REAL.cpu_s()
     assert history.ledger.orders
-    spent = {"ledger": perf_counter() - began}
+    spent = {"ledger": REAL.cpu_s() - began}
     for oracle in fresh_oracles():
-        began = perf_counter()
+        began = REAL.cpu_s()
         verdict = oracle.judge(history)
-        spent[oracle.name] = perf_counter() - began
+        spent[oracle.name] = REAL.cpu_s() - began
         assert verdict.verdict == "pass", verdict
     return spent
 
@@ -121,22 +120,13 @@ def _small_ms(repeats: int = 200) -> tuple[float, int]:
     return best * 1000, count
 
 
-def figures(events: int = 1_000_000) -> Iterator[tuple[str, float, str, str]]:
-    """(name, value, unit, aim) of each figure."""
+def figures(events: int = 1_000_000) -> Iterator[Figure]:
+    """One run's worth, and a million events: all oracles together, then each."""
     per_order = len(list(events_of_order(0, Aliases())))
     small_ms, count = _small_ms()
-    yield f"oracles.small_run_{count}_events", small_ms, "ms", "about 1"
-    with TemporaryDirectory() as folder:
-        began = perf_counter()
-        history_of(100_000 // per_order, path=Path(folder) / "history.jsonl")
-        yield "history.build_and_write_100k_events", perf_counter() - began, "s", "< 2"
+    yield Figure(f"oracles.small_run_{count}_events", small_ms, "ms")
     history = history_of(events // per_order)
     spent = judge_s(history)
-    yield f"oracles.all_{len(history)}_events", sum(spent.values()), "s", "< 15"
+    yield Figure(f"oracles.all_{len(history)}_events", sum(spent.values()), "s", "< 15")
     for name, value in spent.items():
-        yield f"oracles.{name}", value, "s", "part of the above"
-
-
-if __name__ == "__main__":
-    for name, value, unit, aim in figures():
-        print(f"{name} {value:.3f} {unit} (aim {aim})")
+        yield Figure(f"oracles.{name}", value, "s")
