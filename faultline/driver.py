@@ -132,7 +132,11 @@ class Driver:
         """The result of ``work`` in that process, or None when the process ended first. Raises what it raised."""
         task = self._world.spawn(work, incarnation, intent)
         down = self._down
-        await asyncio.wait({task, down}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({task, down}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
         # The fence first: a dead process may still finish the step it was in.
         if not self._is_current(incarnation):
             if not self._world.crashed(incarnation):
@@ -259,6 +263,8 @@ class Driver:
             self._history.append(Stuck(now, f"intent {intent}", "it was never answered"))
             task.cancel()
         client, incarnation = self._client, self._incarnation
+        for died in self._world.died(incarnation):
+            self._history.append(Trouble(now, "unhandled", self._shared.plain(died), incarnation))
         if client is not None and not self._up.is_set():
             self._history.append(Stuck(now, "start()", "it has not returned"))
         elif client is not None:
@@ -289,7 +295,11 @@ async def _calling(client: OrdersTarget, method: str, *args: str, **kwargs: str)
     work = getattr(client, method)(*args, **kwargs)
     if not inspect.isawaitable(work):
         raise TargetError(f"{type(client).__name__}.{method}() is not async; write it with async def")
-    return await work
+    try:
+        return await work
+    except SystemExit as left:
+        # It must not reach the loop, which it would end, and everything with it.
+        raise TargetError(f"{type(client).__name__}.{method}() ended the process (SystemExit: {left})") from left
 
 
 def _asking(client: OrdersTarget, intent: Intent) -> Coroutine[Any, Any, Any]:

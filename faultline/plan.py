@@ -68,7 +68,7 @@ def make_plan(scenario: Scenario, target: TargetRef) -> Plan:
     _check_faults(scenario, world)
     _check_target(scenario, target)
     intents = _intents(scenario.workload)
-    lacking = sorted({intent.op for intent in intents if not target.can(intent.op)})
+    lacking = sorted(op for op in {intent.op for intent in intents} if not target.can(op))
     if lacking:
         message = f"the workload has {' and '.join(lacking)} intents, and {target.spec} has no such method"
         raise ScenarioError([scenario.problem(message, "workload")])

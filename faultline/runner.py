@@ -110,9 +110,13 @@ async def _run(plan: Plan, seed: int, shared: Shared, decider: Decider) -> Fault
     observing = driver.keep_observing()
     await stage.load()
     injector.armed = False
+    if driver.failure:
+        return driver.failure
     enter("faults_over")
     enter("tail")
     await stage.quiesce(TAIL_MIN_S, scenario.workload.tail_s)
+    if driver.failure:
+        return driver.failure
     enter("quiescence")
     observing.cancel()
     driver.observe(final=True)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from faultline.errors import HarnessError
+from faultline.errors import FaultlineError, HarnessError
 from faultline.faults.injector import Injector
 from faultline.history import Aliases, History
 from faultline.history.attribution import Attribution
@@ -30,7 +30,8 @@ class Shared:
     def plain(self, error: BaseException | str) -> str:
         """An exception (or a text) as the history may have it: no secret, and nothing that another process would
         not say as well, such as the address of an object."""
-        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        ours = isinstance(error, str | FaultlineError)
+        text = str(error) if ours else f"{type(error).__name__}: {error}"
         return _ADDRESS.sub("", self.aliases.scrub(text))[:_LENGTH_MAX]
 
     def hear(self) -> HarnessError | None:

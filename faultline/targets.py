@@ -6,9 +6,9 @@ one, :meth:`OrdersTarget.snapshot`; the words it uses are mapped here. ``path/to
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -152,7 +152,7 @@ def _module(path: Path) -> Any:
     for folder in (str(path.parent.parent), str(path.parent)):
         if folder not in sys.path:
             sys.path.append(folder)
-    name = f"{path.stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
+    name = _module_name(path.stem)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: not a Python file")
@@ -165,6 +165,13 @@ def _module(path: Path) -> Any:
         raise TargetError(f"{path} does not import: {type(error).__name__}: {error}") from error
     _modules[path] = module
     return module
+
+
+def _module_name(stem: str) -> str:
+    # Names of modules show in what a client says of its own objects, and with that in histories: no path may be in
+    # them, and no name that a real module could have.
+    names = (f"target_{stem}{'' if count == 1 else count}" for count in itertools.count(1))
+    return next(name for name in names if name not in sys.modules)
 
 
 STATES: Final = OPEN_STATES | TERMINAL_STATES | {"pending", "unknown"}

@@ -108,6 +108,10 @@ class World(Protocol):
         """The unfinished tasks of a client process, each in a line that says where it waits."""
         ...
 
+    def died(self, incarnation: int) -> list[str]:
+        """The tasks of a client process that ended in an exception at which nobody has looked yet, one line each."""
+        ...
+
     def complaints(self) -> list[Complaint]:
         """What it has seen since it was last asked."""
         ...

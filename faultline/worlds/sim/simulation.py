@@ -13,7 +13,7 @@ import asyncio
 import gc
 from asyncio import tasks
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -30,6 +30,8 @@ from faultline.worlds.sim.trace import Trace, TraceEvent
 
 T = TypeVar("T")
 TEARDOWN_S: Final = 60.0
+INTERRUPTIONS_MAX: Final = 100
+"""How often a teardown goes on after a KeyboardInterrupt or a SystemExit."""
 _made: Patches | None = None
 
 
@@ -157,7 +159,11 @@ class Simulation:
         loop.time_limit_s = float("inf")
         self.network.decide = None
         try:
-            loop.run_until_complete(self._end_everything())
+            for _ in range(INTERRUPTIONS_MAX):
+                # A task that ended in one of these ends the loop, and so does everybody who waited for it, in turn.
+                with suppress(KeyboardInterrupt, SystemExit):
+                    loop.run_until_complete(self._end_everything())
+                    break
             loop.run_until_complete(loop.shutdown_asyncgens())
         except SimError as error:  # a task that will not be cancelled must not hide the result of the run
             self.stuck_tasks.append(str(error))

@@ -230,11 +230,22 @@ class SimWorld:
         """Its unfinished tasks, each by the place where it waits."""
         return [place(task) for task in self._simulation.loop.tasks_of(incarnation) if not task.done()]
 
+    def died(self, incarnation: int) -> list[str]:
+        """Its tasks that ended in an exception at which nobody has looked yet; each is told once."""
+        told = []
+        for task in sorted(_known_tasks(), key=hash):
+            if getattr(task, "incarnation", None) != incarnation or not task.done() or task.cancelled():
+                continue
+            if task.get_loop() is self._simulation.loop and task._log_traceback:
+                error = task.exception()  # which counts as having looked: asyncio does not tell it again
+                told.append(f"{task.get_coro().__qualname__}: {type(error).__name__}: {error}")
+        return told
+
     # What it saw
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        what = context.get("message", "")
+        what = context.get("message", "").removeprefix("Sim")  # asyncio names the class of a task
         owner = _owner(context)
         if owner is None and (error is None or not _tells_its_owner(context)):
             return  # something that was forgotten, and nobody knows by whom
@@ -248,7 +259,7 @@ class SimWorld:
         found, self._complaints = self._complaints, []
         found += [Complaint("escape", str(escape)) for escape in simulation.escapes[escapes:]]
         found += [
-            Complaint("blocking", f"time.sleep({sleep.seconds:g}) at {sleep.where}")
+            Complaint("blocking", f"time.sleep({sleep.seconds:g}) at {Path(sleep.where).name}")
             for sleep in simulation.blocking_sleeps[sleeps:]
         ]
         self._told = (len(simulation.escapes), len(simulation.blocking_sleeps))
@@ -257,6 +268,12 @@ class SimWorld:
     def digest(self) -> str:
         """Hash of virtual time, link and bytes of everything on the wire."""
         return self._simulation.trace_digest()
+
+
+def _known_tasks() -> list[Any]:
+    """Every task that is still referred to, done or not: asyncio keeps them in a weak set, under one of two names."""
+    known = getattr(asyncio.tasks, "_scheduled_tasks", None)  # its name since Python 3.12
+    return list(getattr(asyncio.tasks, "_all_tasks", ()) if known is None else known)
 
 
 def _owner(context: dict[str, Any]) -> int | None:
