@@ -10,8 +10,9 @@ from faultline.faults.body import MalformedBody
 from faultline.faults.connection import HalfOpen, ResetPeer, Truncate
 from faultline.faults.disconnect import Disconnect
 from faultline.faults.duplicate import DuplicateRequest
+from faultline.faults.ending import CutAfter, LimitData, SlowClose
 from faultline.faults.late import LateRequest, LateResponse
-from faultline.faults.latency import Bandwidth, Latency, Slicer
+from faultline.faults.latency import Bandwidth, Corrupt, Latency, Loss, Slicer
 from faultline.faults.lost import LostRequest, LostResponse
 from faultline.faults.messages import DelayMessage, DropMessage, DuplicateMessage, ReorderMessages, SilentStream
 from faultline.faults.outage import DnsFailure, Partition, Refuse, Timeout
@@ -22,7 +23,9 @@ from faultline.faults.venue import PartialFill, Reject, SlowFill, StaleRead, Tok
 
 FAULTS: dict[str, type[Fault]] = {
     "bandwidth": Bandwidth,
+    "corrupt": Corrupt,
     "crash": Crash,
+    "cut_after": CutAfter,
     "delay_message": DelayMessage,
     "disconnect": Disconnect,
     "dns_failure": DnsFailure,
@@ -33,6 +36,8 @@ FAULTS: dict[str, type[Fault]] = {
     "late_request": LateRequest,
     "late_response": LateResponse,
     "latency": Latency,
+    "limit_data": LimitData,
+    "loss": Loss,
     "lost_request": LostRequest,
     "lost_response": LostResponse,
     "malformed_body": MalformedBody,
@@ -45,6 +50,7 @@ FAULTS: dict[str, type[Fault]] = {
     "restart": Restart,
     "silent_stream": SilentStream,
     "slicer": Slicer,
+    "slow_close": SlowClose,
     "slow_fill": SlowFill,
     "stale_read": StaleRead,
     "status_storm": StatusStorm,
@@ -57,7 +63,9 @@ FAULTS: dict[str, type[Fault]] = {
 __all__ = [
     "FAULTS",
     "Bandwidth",
+    "Corrupt",
     "Crash",
+    "CutAfter",
     "DelayMessage",
     "Disconnect",
     "DnsFailure",
@@ -69,6 +77,8 @@ __all__ = [
     "LateRequest",
     "LateResponse",
     "Latency",
+    "LimitData",
+    "Loss",
     "LostRequest",
     "LostResponse",
     "MalformedBody",
@@ -81,6 +91,7 @@ __all__ = [
     "Restart",
     "SilentStream",
     "Slicer",
+    "SlowClose",
     "SlowFill",
     "StaleRead",
     "StatusStorm",

@@ -37,7 +37,7 @@ class Hold(_Action, frozen=True, tag="hold"):
 
 
 class Drop(_Action, frozen=True, tag="drop"):
-    """A stream message is not delivered; its connection lives on."""
+    """A stream message is not delivered; its connection lives on. A proxy can do it to bytes too."""
 
 
 class Duplicate(_Action, frozen=True, tag="duplicate"):
@@ -62,18 +62,43 @@ class Reply(_Action, frozen=True, tag="reply"):
 
 
 class Cut(_Action, frozen=True, tag="cut"):
-    """The connection ends after ``after_bytes`` bytes of what was being sent (a response's head included)."""
+    """The connection ends after ``after_bytes`` bytes of what was being sent (a response's head included).
+
+    With ``after_s`` it ends that much later instead, whatever is being sent then.
+    """
 
     after_bytes: int = 0
     how: How = "rst"
     code: int = 1006
+    after_s: float | None = None
 
 
 class Shape(_Action, frozen=True, tag="shape"):
-    """Bytes leave at ``rate_bytes_per_s`` (None: as fast as they can) in pieces of ``piece_bytes`` (None: whole)."""
+    """Bytes leave at ``rate_bytes_per_s`` (None: as fast as they can) in pieces of ``piece_bytes`` (None: whole).
+
+    ``pieces_bytes`` are sizes to take in turn, over and over, instead of one size. After each piece comes a pause of
+    ``gap_s``.
+    """
 
     rate_bytes_per_s: float | None = None
     piece_bytes: int | None = None
+    pieces_bytes: tuple[int, ...] = ()
+    gap_s: float = 0.0
+
+
+class Flip(_Action, frozen=True, tag="flip"):
+    """Bit ``bit`` (0 to 7) of byte number ``byte`` of what is being sent arrives changed."""
+
+    byte: int
+    bit: int
+
+    def applied_to(self, data: bytes) -> bytes:
+        """``data`` with that bit changed; as it is when it is shorter than that."""
+        if self.byte >= len(data):
+            return data
+        changed = bytearray(data)
+        changed[self.byte] ^= 1 << self.bit
+        return bytes(changed)
 
 
 class FillPart(_Action, frozen=True, tag="fill_part"):
@@ -121,7 +146,7 @@ class StoreError(_Action, frozen=True, tag="store_error"):
 
 
 Action = (
-    Delay | Hold | Drop | Duplicate | Replace | Reply | Cut | Shape
+    Delay | Hold | Drop | Duplicate | Replace | Reply | Cut | Shape | Flip
     | FillPart | Reject | Stale | ExpireTokens | Crash | Restart | StoreError
 )  # fmt: skip
 

@@ -78,6 +78,8 @@ class LinkFault(Fault, ABC):
     plane = Plane.STREAM
     phases: ClassVar[frozenset[str]] = frozenset({"up", "down"})
     lacks: ClassVar[frozenset[str]] = frozenset({"header", "topic", "attempt"})
+    closings: ClassVar[bool] = False
+    """Whether it is about the end of a stream. A proxy delays bytes and not their end, unless the fault is."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -54,7 +54,9 @@ COMMIT = Point(Plane.TARGET, "store", "I1", 1, "after")
 
 CASES: dict[str, Case] = {
     "bandwidth": Case({}, link("up"), (do.Shape(rate_bytes_per_s=65536),), (link("connect"), LOOK_UP, post("before"))),
+    "corrupt": Case({"rate": 1.0}, link("up"), (do.Flip(1, 3),), (link("connect"), LOOK_UP)),
     "crash": Case({}, post("after"), (do.Crash(0.5, "fin"),), (post("before"), get("after"), OUT, COMMIT)),
+    "cut_after": Case({}, link("connect"), (do.Cut(how="fin", after_s=30),), (link("up"), LOOK_UP)),
     "delay_message": Case({}, OUT, (do.Delay(2),), (post("before"), post("after"))),
     "disconnect": Case({}, OUT, (do.Cut(how="close", code=1001),), (post("before"), link("down"))),
     "dns_failure": Case({}, LOOK_UP, (do.Cut(how="rst"),), (link("connect"), link("up"))),
@@ -65,6 +67,8 @@ CASES: dict[str, Case] = {
     "late_request": Case({}, post("before"), (do.Delay(15),), (post("after"), get("before"), OUT)),
     "late_response": Case({}, post("after"), (do.Delay(15),), (post("before"), get("after"), OUT)),
     "latency": Case({}, link("down"), (do.Delay(0.1),), (link("connect"), LOOK_UP)),
+    "limit_data": Case({}, link("down", 80), (do.Cut(20, "fin"),), (link("down"), link("connect"))),
+    "loss": Case({"rate": 1.0, "retransmit_s": 1}, link("up"), (do.Delay(63),), (link("connect"), LOOK_UP)),
     "lost_request": Case({"how": "fin"}, post("before"), (do.Cut(how="fin"),), (post("after"), get("before"), OUT)),
     "lost_response": Case({"how": "rst"}, post("after"), (do.Cut(how="rst"),), (post("before"), get("after"), OUT)),
     "malformed_body": Case({"form": "empty"}, post("after"), (do.Replace(b""),), (post("before"), get("after"), OUT)),
@@ -77,6 +81,7 @@ CASES: dict[str, Case] = {
     "restart": Case({}, post("after"), (do.Restart(0.5),), (post("before"), get("after"), OUT, COMMIT)),
     "silent_stream": Case({}, OUT, (do.Drop(),), (post("after"), link("down"))),
     "slicer": Case({}, link("up"), (do.Shape(piece_bytes=16),), (link("connect"),)),
+    "slow_close": Case({}, link("up", 7), (do.Delay(1),), (link("connect"),), {"size_bytes": 0}),
     "slow_fill": Case({}, decide_at("match"), (do.Delay(5),), (decide_at("accept"), post("before"))),
     "stale_read": Case({}, decide_at("read"), (do.Stale(2),), (decide_at("match"), get("after"))),
     "status_storm": Case(
@@ -106,7 +111,7 @@ CASES: dict[str, Case] = {
 
 def moment_at(point: Point, more: dict[str, Any] | None = None) -> Moment:
     size_bytes = 40 if point.phase in ("up", "down") else 0
-    return Moment(point, 5.0, size_bytes=size_bytes, **(more or {}))
+    return Moment(point, 5.0, **{"size_bytes": size_bytes, **(more or {})})
 
 
 def test_every_kind_has_a_case() -> None:
@@ -133,9 +138,9 @@ def test_the_same_moment_gets_the_same_answer(kind: str, decide: Decide) -> None
 @pytest.mark.parametrize("kind", FAULTS)
 def test_the_short_form_strikes_something(kind: str, decide: Decide) -> None:
     case = CASES[kind]
-    point = link("down", 80) if kind == "truncate" else case.point
-    [actions] = decide(FAULTS[kind](), moment_at(point, case.more))
-    assert actions
+    rare = kind in ("corrupt", "loss", "truncate")
+    points = [link("down", offset) for offset in range(0, 4000, 40)] if rare else [case.point]
+    assert any(decide(FAULTS[kind](), moment_at(point, case.more)) != [()] for point in points)
 
 
 @pytest.mark.parametrize("kind", FAULTS)

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from faultline.errors import UnsupportedFault
-from faultline.faults.actions import Action, Cut, Delay, Drop, Hold, Shape
+from faultline.faults.actions import Action, Cut, Delay, Drop, Flip, Hold, Shape
 from faultline.faults.points import Moment, Plane, Point
 from faultline.worlds.sim.simulation import Simulation
 from tests.worlds.sim.kit import VENUE, Recorder, Table, connected_pair, new_simulation
@@ -334,3 +334,26 @@ def test_removing_one_strike_moves_no_jitter_elsewhere() -> None:
         }
 
     assert times({("up", "1"): (Cut(0, "rst"),)}) == times({})
+
+
+def test_pieces_of_several_sizes_with_a_pause_after_each() -> None:
+    simulation, _ = deciding({("up", "1"): (Shape(pieces_bytes=(1, 3), gap_s=0.1),)})
+    _, server = simulation.run(lambda: exchange(simulation, b"abcdef"))
+    noted = zip(server.seen, server.times_s, strict=True)
+    seen = [(round(at_s - server.times_s[1], 4), data) for (what, data), at_s in noted if what == "data"]
+    assert seen == [(0, b"a"), (0.1, b"bcd"), (0.2, b"e"), (0.3, b"f")]
+
+
+def test_a_flipped_bit_changes_one_byte() -> None:
+    simulation, _ = deciding({("up", "1"): (Flip(1, 0), Flip(99, 0))})
+    _, server = simulation.run(lambda: exchange(simulation, b"abc"))
+    assert server.data == b"acc"
+
+
+def test_a_cut_after_a_time_ends_the_connection_then_whatever_is_being_sent() -> None:
+    for phase in ("connect", "up"):
+        simulation, _ = deciding({(phase, "1"): (Cut(how="rst", after_s=0.5),)})
+        client, server = simulation.run(lambda simulation=simulation: exchange(simulation, b"one", b"two"))
+        assert server.data == b"onetwo"
+        assert client.seen[-1] == ("lost", "ConnectionResetError")
+        assert 0.49 < client.times_s[-1] - client.times_s[0] < 0.53

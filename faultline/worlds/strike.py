@@ -1,11 +1,11 @@
-"""How the network reads the actions that a decider answered with, at connects, look-ups and segments."""
+"""How a world reads the actions that a decider answered with at connects, look-ups, and bytes on a connection."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from faultline.errors import UnsupportedFault
-from faultline.faults.actions import Action, Cut, Delay, Hold, Shape
+from faultline.faults.actions import Action, Cut, Delay, Drop, Flip, Hold, Shape
 
 
 @dataclass(slots=True)
@@ -16,12 +16,18 @@ class Strike:
     until_s: float = 0.0
     for_ever: bool = False
     rate_bytes_per_s: float | None = None
-    piece_bytes: int | None = None
+    pieces_bytes: tuple[int, ...] = ()
+    gap_s: float = 0.0
+    flips: tuple[Flip, ...] = ()
+    drop: bool = False
     cut: Cut | None = None
 
 
-def read_actions(actions: tuple[Action, ...]) -> Strike:
-    """The strike that ``actions`` ask for, in their order. Raises UnsupportedFault for what bytes cannot do."""
+def read_actions(actions: tuple[Action, ...], *, drops: bool = False) -> Strike:
+    """The strike that ``actions`` ask for, in their order. ``drops``: whether bytes can be thrown away.
+
+    Raises UnsupportedFault for what cannot be done to bytes.
+    """
     strike = Strike()
     for action in actions:
         if isinstance(action, Delay):
@@ -33,13 +39,20 @@ def read_actions(actions: tuple[Action, ...]) -> Strike:
                 strike.until_s = max(strike.until_s, action.until_s)
         elif isinstance(action, Shape):
             strike.rate_bytes_per_s = action.rate_bytes_per_s or strike.rate_bytes_per_s
-            strike.piece_bytes = action.piece_bytes or strike.piece_bytes
+            own = action.pieces_bytes or ((action.piece_bytes,) if action.piece_bytes else ())
+            strike.pieces_bytes = own or strike.pieces_bytes
+            strike.gap_s += action.gap_s
+        elif isinstance(action, Flip):
+            strike.flips += (action,)
+        elif drops and isinstance(action, Drop):
+            strike.drop = True
+            break
         elif isinstance(action, Cut):
             strike.cut = action
             break
         else:
             raise UnsupportedFault(
-                f"the stream plane cannot carry out {action!r}: bytes can be delayed, held, shaped and cut. "
+                f"the stream plane cannot carry out {action!r}: bytes can be delayed, held, shaped, changed and cut. "
                 "Use a fault of the message plane."
             )
     return strike

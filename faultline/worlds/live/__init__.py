@@ -1,0 +1,1 @@
+"""The live world: real sockets, a fault proxy and a gateway in front of any upstream."""
