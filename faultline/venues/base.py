@@ -8,16 +8,20 @@ Adapters put these on a wire; the interceptor stands between the two and carries
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from faultline.faults.actions import How
 from faultline.faults.chance import Chance
 from faultline.history.attribution import Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+def _still_there() -> bool:
+    return False
+
+
+class Request(msgspec.Struct, frozen=True):
     """An HTTP request. Header names are lower case; ``path`` is without the query.
 
     ``connection`` numbers TCP connections from 1. ``sent_s`` is when the client sent it, where the world knows.
@@ -27,17 +31,16 @@ class Request:
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = msgspec.field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
     connection: int = 0
     sent_s: float | None = None
     number: int = 0
-    gone: Callable[[], bool] = field(default=lambda: False, compare=False)
+    gone: Callable[[], bool] = _still_there
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """An HTTP response with its whole body."""
 
     status: int
@@ -45,16 +48,14 @@ class Response:
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(msgspec.Struct, frozen=True):
     """Instead of a response: send ``partial`` (bytes of the serialised response), then end the connection ``how``."""
 
     how: How
     partial: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message from a stream to one connection.
 
     ``entity`` is ``intent/kth effect`` (the identity of its fault points), ``subject`` the fill or order that it is

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from faultline.faults.actions import Cut, Duplicate, Replace, Reply
 from faultline.faults.injector import EffectKnown, Injector, Strike
@@ -29,8 +31,7 @@ from faultline.venues.message_interceptor import MessageInterceptor, Upon
 Fate = Literal["sent", "lost", "cut", "replaced"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrival:
+class _Arrival(msgspec.Struct, frozen=True):
     """A request with its place among the others."""
 
     request: Request

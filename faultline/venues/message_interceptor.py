@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from faultline.errors import HarnessError
 from faultline.faults.actions import Action, Cut, Delay, Drop, Duplicate, Hold, How, Replace
@@ -33,8 +36,7 @@ Upon = Mapping[type[Action], Callable[[Action], object]]
 Fate = Literal["sent", "dropped", "delayed", "duplicated", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Outgoing:
+class _Outgoing(msgspec.Struct, frozen=True):
     """A message on its way to one connection; ``nth`` counts its deliveries."""
 
     stream: str
