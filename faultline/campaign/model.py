@@ -103,7 +103,8 @@ class Failure:
     ``stated`` is the reason that the scenario gives for it, None for a failure that should not be. ``findings`` are
     the facts as sentences, ``finding_count`` how many there are. ``receipts`` are those of the ``faults_left`` of
     ``faults_before``; ``minimal`` says that none of them can be left out. ``error`` takes the place of all that when
-    the run broke. ``also`` names the other oracles that failed in the run as it was.
+    the run broke. ``also`` names the other oracles that failed in the run as it was. Where its world is not
+    ``repeatable`` the facts are those of a second run that failed like the first, else of the first.
     """
 
     oracle: str
@@ -123,6 +124,7 @@ class Failure:
     also: tuple[str, ...] = ()
     error: Broken | None = None
     difference: Difference | None = None
+    repeatable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,10 @@ class CaseResult:
         oracles = [oracle.name for oracle in scenario.expect]
         decisive = [name for name in oracles if name not in known.fails and name not in known.may_fail]
         evidence = [Evidence(run.seed, run.fired, run.verdicts) for run in self.runs]
-        return inconclusive(labels(scenario.faults), decisive, evidence)
+        # A target that fails as stated has shown that the faults bite. One that it cannot meet (a stale read, by a
+        # client that never reads) is for the other targets to meet.
+        due = [] if known.fails and not self.unmet else labels(scenario.faults)
+        return inconclusive(due, decisive, evidence)
 
     @property
     def status(self) -> Status:

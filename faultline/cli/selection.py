@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -31,6 +31,7 @@ class Selection:
     seed: int | None = None
     seeds: int | None = None
     params: Mapping[str, str] = field(default_factory=dict)
+    world: str | None = None
 
 
 def selecting(command: F) -> F:
@@ -84,7 +85,16 @@ def scenarios(selection: Selection) -> list[Scenario]:
     if not picked:
         known = sorted({tag for each in found for tag in each.tags})
         raise UsageError(f"no scenario has the tag {', '.join(selection.tags)}; tags: {', '.join(known) or 'none'}")
-    return picked
+    return picked if selection.world is None else [replace(each, world=_world(selection.world)) for each in picked]
+
+
+def _world(name: str) -> str:
+    from faultline.scenario.document import did_you_mean
+    from faultline.worlds import WORLDS
+
+    if name not in WORLDS:
+        raise UsageError(f"--world {name!r}: there is no such world{did_you_mean(name, WORLDS)}")
+    return name
 
 
 def cases(selection: Selection) -> list[Case]:
@@ -101,7 +111,8 @@ def cases(selection: Selection) -> list[Case]:
         for name, spec in specs.items():
             subject = f"{scenario.path} {scenario.name} {name} {spec}".lower()
             if not selection.keywords or any(text.lower() in subject for text in selection.keywords):
-                made.append(Case(scenario, TargetRef(name, spec), _seeds(selection, scenario.seeds)))
+                seeds = scenario.expectation(name).seeds or scenario.seeds
+                made.append(Case(scenario, TargetRef(name, spec, scenario.path), _seeds(selection, seeds)))
     if not made:
         raise UsageError(f"no scenario or target matches -k {' or -k '.join(map(repr, selection.keywords))}")
     _check(made)

@@ -55,6 +55,11 @@ class TargetNotes:
 
     fails: tuple[str, ...] | dict[str, str] = ()
     may_fail: tuple[str, ...] = ()
+    seeds: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seeds is not None and not 1 <= self.seeds <= SEEDS_MAX:
+            raise ValueError(f"seeds is {self.seeds}; it is 1 to {SEEDS_MAX}")
 
 
 class Builder:
@@ -245,7 +250,8 @@ class Builder:
                 )
             elif group in fails:
                 self._problems.at(at, f"{group} is under fails too; keep one")
-        return Expectation(fails, tuple(name for names in may_fail.values() for name in names if name not in fails))
+        others = tuple(name for names in may_fail.values() for name in names if name not in fails)
+        return Expectation(fails, others, notes.seeds)
 
     def _check_judged(self, fails: Mapping[str, str], have_reasons: bool, path: Path, judged: list[str]) -> None:
         at = self._problems.at_key if have_reasons else self._problems.at

@@ -62,11 +62,13 @@ class VenueSpec:
 class Expectation:
     """What is known of one target. ``fails`` maps the oracles that must fail to the reason why.
 
-    ``may_fail`` lists oracles whose verdict does not matter for this target.
+    ``may_fail`` lists oracles whose verdict does not matter for this target. ``seeds`` is how many it is run under,
+    None for as many as the scenario says: a client that is known to fail shows it under a few.
     """
 
     fails: Mapping[str, str] = field(default_factory=dict)
     may_fail: tuple[str, ...] = ()
+    seeds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

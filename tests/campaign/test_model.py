@@ -50,6 +50,11 @@ def test_an_oracle_that_judged_nothing_makes_it_inconclusive(case: MakeCase, rec
     assert "two judged nothing" in idle.doubts[0]
 
 
+def test_a_target_that_fails_as_stated_need_not_meet_every_fault(case: MakeCase, record: Record) -> None:
+    stated = case(fails={"one": "why"}, faults=[LostResponse(), LostResponse()])
+    assert result(stated, record(0, "one"), record(1), record(2)).status == "pass"
+
+
 def test_a_fault_that_never_fired_makes_it_inconclusive(case: MakeCase, record: Record) -> None:
     lossy = case(faults=[LostResponse(), LostResponse()])
     once = result(lossy, record(0, fired=("lost_response",)), record(1), record(2))

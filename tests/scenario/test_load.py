@@ -44,7 +44,7 @@ expect:
   - all_there
   - soon: {within: 90s}
 expect_for:
-  naive: {fails: {whole: a fresh key per retry}, may_fail: [all_there]}
+  naive: {fails: {whole: a fresh key per retry}, may_fail: [all_there], seeds: 5}
 """
 
 
@@ -91,6 +91,7 @@ def test_a_group_becomes_its_oracles(full: Scenario) -> None:
 def test_what_is_known_of_a_target(full: Scenario) -> None:
     assert full.expectation("naive").fails == {"whole": "a fresh key per retry"}
     assert full.expectation("naive").may_fail == ("acked",)
+    assert full.expectation("naive").seeds == 5
     assert full.expectation("careful") == Expectation()
 
 
