@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,6 +17,7 @@ from faultline.campaign.model import Campaign, Case, CaseResult, Failure, RunRec
 from faultline.campaign.work import explain, run_seeds
 from faultline.errors import HarnessError
 from faultline.search.executors import Crew, executor, processors
+from faultline.search.interruption import INTERRUPTION
 
 CHUNK_MAX: Final = 10
 """Seeds that a worker takes at once: enough to be worth the way, few enough to share the work out evenly."""
@@ -119,8 +121,12 @@ class _Conductor:
         interrupted = False
         try:
             self._hand_out()
-            for (number, _), result in self._crew.results():
-                self._take(number, result)
+            # With workers this process only waits, and that can be interrupted at any time.
+            with INTERRUPTION.deferred() if self._jobs == 1 else nullcontext():
+                for (number, _), result in self._crew.results():
+                    self._take(number, result)
+                    if INTERRUPTION.asked:
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             interrupted = True
         finally:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 
 import msgspec
@@ -80,4 +81,5 @@ def _case(path: Path, meta: Mapping[str, str], target: str | None) -> Case:
     if name not in found:
         raise UsageError(f"{path}: {file} has no scenario {name!r} any more{did_you_mean(name, found)}")
     ref = TargetRef(meta.get("target_name", "default"), spec) if target is None else TargetRef("given", target)
-    return Case(found[name], ref, (seed,))
+    scenario = changed(found[name], world=meta.get("world", found[name].world))
+    return Case(scenario, ref, (seed,))

@@ -23,6 +23,7 @@ from faultline.oracles import Evidence
 from faultline.oracles.base import Verdict
 from faultline.plan import Plan, make_plan
 from faultline.runner import Run, run
+from faultline.search.interruption import INTERRUPTION
 from faultline.search.repeat import Difference, first_difference
 from faultline.search.shrink import Shrunk, shrink
 from faultline.search.witness import receipts, side_by_side
@@ -33,13 +34,14 @@ FINDINGS_SHOWN: Final = 2
 def run_seeds(case: Case, seeds: Sequence[int], keep_receipts: bool, fail_fast: bool) -> list[RunRecord]:
     """Run ``seeds`` of ``case``, the first failing one twice.
 
-    With ``fail_fast`` only up to the first that should have passed; never on after one that hangs.
+    Where runs do not repeat, a second one would prove nothing, and is not made.
+    With ``fail_fast`` only up to the first that should have passed; never on after one that hangs, or after Ctrl-C.
     """
     # A client may print; stdout is for results.
     with redirect_stdout(sys.stderr):
         plan = make_plan(case.scenario, case.target)
         records: list[RunRecord] = []
-        again = True
+        again = plan.repeatable
         for seed in seeds:
             began_s = time.perf_counter()
             try:
@@ -54,7 +56,7 @@ def run_seeds(case: Case, seeds: Sequence[int], keep_receipts: bool, fail_fast: 
                 records.append(_broken_record(seed, time.perf_counter() - began_s, error))
             again = again and not wrong
             last = records[-1].error
-            if (wrong and fail_fast) or (last is not None and last.hangs):
+            if (wrong and fail_fast) or (last is not None and last.hangs) or INTERRUPTION.asked:
                 break
         return records
 
@@ -98,6 +100,8 @@ def explain(case: Case, record: RunRecord, oracle: str, folder: Path) -> Failure
         return Failure("", record.seed, error=record.error)
     with redirect_stdout(sys.stderr):
         plan = make_plan(case.scenario, case.target)
+        if not plan.repeatable:
+            return _met_again(plan, record, oracle, folder)
         try:
             whole = run(plan, record.seed)
         except Exception as error:
@@ -107,6 +111,35 @@ def explain(case: Case, record: RunRecord, oracle: str, folder: Path) -> Failure
         if oracle and difference is None:
             shrunk = shrink(plan, record.seed, whole.schedule, oracle)
         return _explained(plan, whole, shrunk, oracle, difference, folder)
+
+
+def _met_again(plan: Plan, record: RunRecord, oracle: str, folder: Path) -> Failure:
+    """What a failing run shows where runs do not repeat: it is run once more, for its history; nothing is shrunk.
+
+    When it does not fail that time, what is left is the verdict of the first.
+    """
+    stem = _prepared(plan, record.seed, oracle, folder)
+    history_path = Path(f"{stem}.history.jsonl")
+    done = run(plan, record.seed, path=history_path)
+    if record.error is None and oracle not in done.failed:
+        verdict = verdict_of(record.verdicts, oracle)
+        return Failure(
+            oracle,
+            record.seed,
+            findings=tuple(finding.what for finding in verdict.findings[:FINDINGS_SHOWN]),
+            finding_count=verdict.count,
+            stated=plan.scenario.expectation(plan.target.name).fails.get(oracle),
+            repeatable=False,
+        )
+    schedule_path = Path(f"{stem}.json")
+    codec.dump(done.schedule, schedule_path, _meta(plan, done, oracle))
+    failure = failure_of(done, oracle, done.schedule, str(schedule_path), str(history_path))
+    return replace(failure, error=failure.error or record.error, repeatable=False)
+
+
+def _prepared(plan: Plan, seed: int, oracle: str, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / _stem(plan, seed, oracle)
 
 
 def _difference(plan: Plan, whole: Run, record: RunRecord) -> Difference | None:
@@ -127,8 +160,7 @@ def _explained(
     folder: Path,
 ) -> Failure:
     schedule = whole.schedule if shrunk is None else shrunk.schedule
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / _stem(plan, whole.seed, oracle)
+    stem = _prepared(plan, whole.seed, oracle, folder)
     history_path = Path(f"{stem}.history.jsonl")
     # What is reported is the replay of what is saved, and its history streams to disk while it runs.
     final = run(plan, whole.seed, Scheduled(schedule, whole.seed), path=history_path)
@@ -176,6 +208,7 @@ def _stem(plan: Plan, seed: int, oracle: str) -> str:
     scenario = plan.scenario
     parts = [
         Path(scenario.path).stem,
+        *([] if scenario.world == "sim" else [scenario.world]),
         *scenario.params.values(),
         target_label(plan.target),
         oracle or "broken",
@@ -190,11 +223,12 @@ def _meta(plan: Plan, final: Run, oracle: str) -> Mapping[str, str]:
     return {
         "scenario": scenario.path,
         "name": scenario.name,
+        "world": scenario.world,
         "params": msgspec.json.encode(dict(scenario.overrides)).decode(),
         "target_name": plan.target.name,
         "target": plan.target.spec,
         "seed": str(final.seed),
         "oracle": oracle,
-        "history_hash": final.history.digest,
+        **({"history_hash": final.history.digest} if plan.repeatable else {}),
         "faultline": __version__,
     }

@@ -32,6 +32,7 @@ Examples:
   faultline run scenarios/ --target bot.py:Client  your own client instead of the scenarios' own
   faultline run scenarios/ --tag smoke --json      one JSON document on stdout
   faultline run scenarios/ --param form=seconds    one value of a matrix
+  faultline run scenarios/ --world live --seeds 1 --jobs 16   over real sockets, in real time
 """
 
 
@@ -56,6 +57,9 @@ def _jobs(ctx: click.Context, param: click.Parameter, value: object) -> int | No
 @click.option(
     "--jobs", metavar="N", callback=_jobs, envvar="FAULTLINE_JOBS", help="Processes (default: auto, what is worth it)."
 )
+@click.option(
+    "--world", metavar="NAME", envvar="FAULTLINE_WORLD", help="sim, or live: real sockets, real time (default: theirs)."
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first run that should have passed.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and check that it can.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of text.")
@@ -73,6 +77,7 @@ def command(
     seed: int | None,
     seeds: int | None,
     jobs: int | None,
+    world: str | None,
     fail_fast: bool,
     dry_run: bool,
     as_json: bool,
@@ -88,7 +93,7 @@ def command(
     from faultline.cli.selection import cases
 
     state.verbose = verbose
-    selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params)))
+    selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params), world))
     console = _console(no_color)
     if dry_run:
         return _dry_run(selected, console)

@@ -159,6 +159,8 @@ class ConsoleReport:
                 self._line((text, "yellow"))
         if failure.also:
             self._line((f"  In the same run failed too: {', '.join(failure.also)}", "dim"))
+        if not failure.repeatable:
+            self._line(("\n  Runs of this world do not repeat, so its faults were not shrunk.", "bold yellow"))
         if failure.difference is not None:
             at = "" if failure.difference.index is None else f", first at event {failure.difference.index}"
             self._line((f"\n  Run again under the same seed, it went another way{at}:", "bold yellow"))

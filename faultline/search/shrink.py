@@ -15,6 +15,7 @@ from faultline.faults.deciders import Scheduled
 from faultline.faults.schedule import Entry, Schedule
 from faultline.plan import Plan
 from faultline.runner import Run, run
+from faultline.search.interruption import INTERRUPTION
 
 REPLAYS_MAX: Final = 200
 
@@ -24,7 +25,7 @@ class Shrunk:
     """The smallest failing schedule found and the run that replays it.
 
     ``minimal``: without any one of its entries the oracle no longer fails. It is false when the bound on replays was
-    reached first.
+    reached first, or the search was interrupted.
     """
 
     schedule: Schedule
@@ -34,7 +35,7 @@ class Shrunk:
 
 
 class _Spent(Exception):
-    """The bound on replays was reached."""
+    """The bound on replays was reached, or somebody is in a hurry."""
 
 
 class _Search:
@@ -52,7 +53,7 @@ class _Search:
         known = self._known.get(entries)
         if known is not None:
             return known
-        if self.replays >= self._replays_max:
+        if self.replays >= self._replays_max or INTERRUPTION.asked:
             raise _Spent
         self.replays += 1
         replay = run(self._plan, self._seed, Scheduled(Schedule(entries), self._seed))
