@@ -49,7 +49,9 @@ class ConsoleReport:
         self._blocks = 0
 
     def _line(self, *parts: str | tuple[str, str]) -> None:
-        self._console.print(Text.assemble(*parts), soft_wrap=True)
+        shown = [(part, "") if isinstance(part, str) else part for part in parts]
+        lines = [("\n".join(map(safe, text.split("\n"))), style) for text, style in shown]
+        self._console.print(Text.assemble(*lines), soft_wrap=True)
 
     # One line a case
 
