@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import events
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from faultline.worlds.sim.active import running
+from faultline.worlds.sim.context import HOST, INCARNATION
 from faultline.worlds.sim.patches import Patches
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ class _OrderedHash:
 
     def __hash__(self) -> int:
         if not self._ordinal:
-            self._ordinal = self._loop.next_ordinal()
+            loop = self._loop
+            # Another thread's loop may get one too, while the classes are replaced.
+            self._ordinal = loop.next_ordinal() if hasattr(loop, "next_ordinal") else id(self)
         return self._ordinal
 
 
@@ -40,10 +43,29 @@ class SimFuture(_OrderedHash, asyncio.Future[T]):
 
 
 class SimTask(_OrderedHash, asyncio.Task[T]):
-    """A task whose place in a set does not depend on its address, and that knows whose it is."""
+    """A task whose place in a set and whose name repeat, and that knows whose it is."""
 
     __hash__ = _OrderedHash.__hash__
-    incarnation: int | None = None
+
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        name: str | None = None,
+        context: Context | None = None,
+        **options: Any,
+    ) -> None:
+        self.incarnation = INCARNATION.get()
+        if context is not None:
+            if self.incarnation is not None and context.get(INCARNATION) is None:
+                # create_task(context=Context()) must not escape the fence
+                context.run(INCARNATION.set, self.incarnation)
+                context.run(HOST.set, HOST.get())
+            self.incarnation = context.get(INCARNATION)
+        if name is None and loop is not None and hasattr(loop, "next_task_name"):
+            name = loop.next_task_name()
+        super().__init__(coro, loop=loop, name=name, context=context, **options)
 
 
 class Handle(events.Handle):
@@ -74,11 +96,12 @@ def every_task(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
     return sorted(_Real.all_tasks(loop), key=hash)
 
 
-def add_all_tasks_to(patches: Patches) -> None:
-    """Declare an ``asyncio.all_tasks`` for the time of a run.
+def add_to(patches: Patches) -> None:
+    """Declare asyncio's tasks and futures for the time of a run.
 
-    Its set iterates alike in every run (asyncio's has one source for the whole process), and it does not show the
-    tasks of crashed processes: nobody could cancel them.
+    Some libraries make them without asking the loop (aiohttp does, from Python 3.12 on). ``all_tasks`` gives a set that
+    iterates alike in every run (asyncio's has one source for the whole process), and does not show the tasks of
+    crashed processes: nobody could cancel them.
     """
 
     def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task[Any]]:
@@ -89,6 +112,8 @@ def add_all_tasks_to(patches: Patches) -> None:
         return {task for task in every_task(loop) if getattr(task, "incarnation", None) not in fenced}
 
     patches.add(asyncio.tasks, "all_tasks", all_tasks)
+    patches.add_class(asyncio.tasks, "Task", SimTask)
+    patches.add_class(asyncio.futures, "Future", SimFuture)
 
 
 class Arrival(Handle):

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from faultline.errors import SimDeadlock, SimLivelock, SimTimeLimit
 from faultline.worlds.sim.active import STATE
-from faultline.worlds.sim.context import HOST, INCARNATION
+from faultline.worlds.sim.context import INCARNATION
 from faultline.worlds.sim.endpoints import SimulatedEndpoints
 from faultline.worlds.sim.handles import Arrival, Handle, SimFuture, SimTask, Timer, every_task
 from faultline.worlds.sim.waiting import describe_waiting
@@ -81,6 +81,7 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
         self._read_turn = -1
         self._fatal: BaseException | None = None
         self._ordinals = 0
+        self._tasks_named = 0
         self._clock_resolution = 1e-9
         self.set_task_factory(self._make_task)
 
@@ -95,25 +96,15 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
         """A future of this loop."""
         return SimFuture(loop=self)
 
+    def next_task_name(self) -> str:
+        """A default name; asyncio's own number goes on from run to run."""
+        self._tasks_named += 1
+        return f"Task-{self._tasks_named}"
+
     def _make_task(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
-        context: Context | None = None,
-        **options: Any,
+        self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any
     ) -> asyncio.Task[T]:
-        incarnation = INCARNATION.get()
-        if context is not None and incarnation is not None and context.get(INCARNATION) is None:
-            # create_task(context=Context()) must not escape the fence
-            context.run(INCARNATION.set, incarnation)
-            context.run(HOST.set, HOST.get())
-        if options.get("name") is None:
-            options["name"] = f"Task-{self._ordinals + 1}"  # asyncio's own number goes on from run to run
-        task: SimTask[T] = SimTask(coro, loop=loop, context=context, **options)
-        owner = incarnation if context is None else context.get(INCARNATION)
-        if owner is not None:
-            task.incarnation = owner
-        return task
+        return SimTask(coro, loop=loop, **options)
 
     def tasks_of(self, incarnation: int) -> list[asyncio.Task[Any]]:
         """The unfinished tasks of one incarnation, oldest first."""

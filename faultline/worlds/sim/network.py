@@ -236,6 +236,7 @@ class Network:
                 )
             return ip
         if self.decide is not None:
+            await self._alive()
             label = self.label_of(self._ips[host])
             strike = self._strike_at(label, self._next_ordinal(label, "resolve"), "resolve")
             await self._resolve_struck(strike)
@@ -254,8 +255,7 @@ class Network:
         """The handshake with a listener. Raises what the kernel would: refused, no such host, timed out after 127 s."""
         loop, (ip, port) = self.loop, address
         source = HOST.get() or (LOOPBACK if ip == LOOPBACK else CLIENT_IP)
-        if self.loop.is_in_the_void():
-            await loop.create_future()  # a crashed process makes no connections
+        await self._alive()
         label = self.label_of(ip)
         ordinal = self._next_ordinal(label, "connect")
         up, down = self.link(source, ip), self.link(ip, source)
@@ -273,6 +273,11 @@ class Network:
         if strike.cut is not None:
             connection.carry_out(strike.cut)
         return connection.client
+
+    async def _alive(self) -> None:
+        """A crashed process, in its last step, makes no connections and strikes no points: this never returns."""
+        if self.loop.is_in_the_void():
+            await self.loop.create_future()
 
     async def _reach(self, strike: Strike, up: Link, down: Link, address: Address) -> None:
         """Send SYNs until the path is open."""

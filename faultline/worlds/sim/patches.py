@@ -31,7 +31,7 @@ class Patches:
     """A set of replacements, in place between :meth:`put_in_place` and :meth:`take_out`."""
 
     def __init__(self) -> None:
-        self._by_real: dict[int, Callable[..., Any]] = {}
+        self._by_real: dict[int, object] = {}
         self._real_of: dict[int, object] = {}
         self._aliases: list[tuple[dict[str, Any], str, object, object]] = []
         self._others: list[Replacement] = []
@@ -43,6 +43,12 @@ class Patches:
         replacement.__name__ = replacement.__qualname__ = name
         replacement.__doc__ = real.__doc__
         replacement.__wrapped__ = real  # type: ignore[attr-defined]
+        self._by_real[id(real)] = replacement
+        self._real_of[id(replacement)] = real
+
+    def add_class(self, module: ModuleType, name: str, replacement: type) -> None:
+        """Likewise for a class; subclasses made before keep their base."""
+        real = getattr(module, name)
         self._by_real[id(real)] = replacement
         self._real_of[id(replacement)] = real
 

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from faultline.errors import HarnessError, SimError, SimEscape
-from faultline.worlds.sim import active, clock, entropy, guard
+from faultline.worlds.sim import active, adapters, clock, entropy, guard, handles
 from faultline.worlds.sim.crash import Crashes, How
 from faultline.worlds.sim.frames import calling_line
-from faultline.worlds.sim.handles import add_all_tasks_to
 from faultline.worlds.sim.loop import MONOTONIC_START_S, SimLoop
 from faultline.worlds.sim.network import Decide, Network
 from faultline.worlds.sim.patches import Patches
@@ -53,8 +52,9 @@ def _patches() -> Patches:
         entropy.add_to(_made)
         entropy.watch_instances()
         guard.add_to(_made)
-        add_all_tasks_to(_made)
+        handles.add_to(_made)
         guard.watch()
+    adapters.add_to(_made)
     return _made
 
 

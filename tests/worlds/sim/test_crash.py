@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from faultline.worlds.sim.context import HOST, INCARNATION
 from faultline.worlds.sim.simulation import Simulation
-from tests.worlds.sim.kit import VENUE, Recorder, as_client, http_venue, new_simulation
+from tests.worlds.sim.kit import VENUE, Recorder, Table, as_client, http_venue, new_simulation
 
 
 class Journal:
@@ -385,3 +385,61 @@ def test_crashes_in_the_middle_of_everything_leave_no_noise(
     gc.collect()
     assert caplog.records == []
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_process_that_crashes_while_it_connects_reaches_no_fault_point() -> None:
+    table = Table()
+    simulation = new_simulation(decide=table)
+    address = simulation.network.add_host(VENUE)
+
+    async def by_address() -> None:
+        simulation.crash(1)
+        await asyncio.open_connection(address, 7000)
+
+    async def by_name() -> None:
+        simulation.crash(2)
+        await asyncio.open_connection(VENUE, 7000)
+
+    async def main() -> int:
+        accepted = await listening(simulation)
+        as_client(simulation, by_address, 1)
+        as_client(simulation, by_name, 2)
+        await asyncio.sleep(10)
+        return len(accepted)
+
+    assert simulation.run(main) == 0
+    assert table.moments == []
+
+
+def test_a_living_process_does_not_see_the_tasks_of_a_dead_one() -> None:
+    simulation = new_simulation()
+
+    async def wait() -> None:
+        await asyncio.sleep(100)
+
+    async def main() -> tuple[int, int]:
+        as_client(simulation, wait, 1)
+        await asyncio.sleep(1)
+        before = len(asyncio.all_tasks())
+        simulation.crash(1)
+        return before, len(asyncio.all_tasks())
+
+    assert simulation.run(main) == (2, 1)
+
+
+def test_tasks_made_past_the_loop_belong_to_their_process_too() -> None:
+    # aiohttp makes tasks with asyncio.Task(...) from Python 3.12 on.
+    simulation = new_simulation()
+
+    async def wait() -> None:
+        await asyncio.sleep(100)
+
+    async def client() -> None:
+        await asyncio.Task(wait(), loop=asyncio.get_running_loop())
+
+    async def main() -> list[asyncio.Task[object]]:
+        as_client(simulation, client, 1)
+        await asyncio.sleep(1)
+        return simulation.loop.tasks_of(1)
+
+    assert len(simulation.run(main)) == 2

@@ -15,7 +15,7 @@ import pytest
 
 from faultline.worlds.sim.simulation import Simulation
 from tests.worlds.sim import kitchen_sink
-from tests.worlds.sim.kit import VENUE, new_simulation
+from tests.worlds.sim.kit import VENUE, connected_pair, new_simulation
 
 ROOT = Path(__file__).parents[3]
 PROCESSES: list[dict[str, str]] = [
@@ -105,7 +105,7 @@ def test_the_hash_covers_time_bytes_connection_and_direction() -> None:
         return simulation.trace_digest()
 
     assert digest() == digest()
-    variants = [digest(), digest(latency_s=0.02), digest(body=b"other"), digest(who="server"), digest(times=2)]
+    variants = [digest(), digest(latency_s=0.02), digest(body=b"diff"), digest(who="server"), digest(times=2)]
     assert len(set(variants)) == len(variants)
 
 
@@ -148,3 +148,24 @@ def test_collecting_garbage_at_other_moments_changes_nothing(frozen: bool) -> No
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+def test_what_the_teardown_sends_is_no_part_of_the_hash() -> None:
+    simulation = new_simulation()
+
+    async def main() -> str:
+        client, _ = await connected_pair(simulation)
+
+        async def polite() -> None:
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                client.transport.write(b"goodbye")
+                await asyncio.sleep(1)
+
+        tasks.append(asyncio.create_task(polite()))
+        await asyncio.sleep(1)
+        return simulation.trace_digest()
+
+    tasks: list[asyncio.Task[None]] = []
+    assert simulation.run(main) == simulation.trace_digest()

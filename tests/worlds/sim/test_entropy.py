@@ -7,7 +7,10 @@ import os
 import random
 import secrets
 import ssl
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 import websockets.asyncio.client
@@ -137,3 +140,17 @@ def test_a_generator_made_by_a_lazy_import_repeats_in_the_next_run() -> None:
         return lazy.GENERATOR.random()
 
     assert new_simulation(1).run(main) == new_simulation(1).run(main)
+
+
+def test_generators_that_were_frozen_out_of_the_collectors_sight_are_found_too() -> None:
+    code = """
+import gc, random
+hidden = random.Random()
+gc.freeze()
+from faultline.worlds.sim.simulation import Simulation
+async def main():
+    return hidden.random()
+assert Simulation(seed=1).run(main) == Simulation(seed=1).run(main)
+assert gc.get_freeze_count() > 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

@@ -337,3 +337,49 @@ def test_an_address_that_no_host_has_cannot_be_reached() -> None:
         assert caught.value.errno == errno.EHOSTUNREACH
 
     new_simulation().run(main)
+
+
+def test_a_partition_stops_the_reset_that_a_closed_socket_would_send() -> None:
+    simulation = new_simulation(latency_s=0.5)
+
+    async def main() -> list[str]:
+        client, server = await connected_pair(simulation)
+        client.eof_received = lambda: client.note("eof") or True  # type: ignore[method-assign,func-returns-value]
+        await asyncio.sleep(2)
+        server.transport.close()
+        await asyncio.sleep(1)
+        client.transport.write(b"to a closed socket")
+        await asyncio.sleep(0.1)
+        simulation.network.partition("client", VENUE)
+        await asyncio.sleep(10)
+        client.transport.write(b"the reset never came, so this is no error yet")
+        await asyncio.sleep(10)
+        return client.kinds
+
+    assert simulation.run(main) == ["made", "eof"]
+
+
+def test_a_socket_that_was_connected_and_closed_unused_ends_its_connection() -> None:
+    # Happy eyeballs connects raw sockets and closes those that lose the race.
+    simulation = new_simulation()
+
+    async def main() -> list[Recorder]:
+        loop = asyncio.get_running_loop()
+        accepted: list[Recorder] = []
+
+        def accept() -> Recorder:
+            accepted.append(Recorder(simulation))
+            return accepted[-1]
+
+        await loop.create_server(accept, VENUE, 80)
+        for _ in range(2):
+            raw = socket.socket()
+            raw.setblocking(False)
+            await loop.sock_connect(raw, (VENUE, 80))
+            raw.close()
+            await asyncio.sleep(1)
+        return accepted
+
+    first, second = simulation.run(main)
+    assert first.kinds == ["made", "eof", "lost"]
+    assert second.kinds == ["made"]

@@ -297,6 +297,19 @@ def test_nothing_is_left_replaced_after_a_run() -> None:
     new_simulation().run(main)
     assert [dict(vars(module)) for module in modules] == before
     assert datetime.datetime.__dict__["now"] is now
+    assert type(now).__name__ == "classmethod_descriptor"  # the C method
+
+
+def test_code_that_has_called_datetime_now_often_sees_the_change_at_once() -> None:
+    def now() -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC)
+
+    async def main() -> int:
+        return now().year
+
+    real_year = [now().year for _ in range(1000)][-1]  # the interpreter has cached the method by now
+    assert new_simulation(start_wall_s=0.0).run(main) == 1970
+    assert now().year == real_year
 
 
 def test_importing_the_package_patches_nothing() -> None:

@@ -149,7 +149,11 @@ def test_a_server_that_never_answers_the_handshake_times_out(tls: str, certifica
     simulation = new_simulation(tls=tls)
 
     async def main() -> float:
-        async with await asyncio.start_server(lambda reader, writer: asyncio.sleep(1000), VENUE, 443):
+        async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(1000)
+            writer.close()
+
+        async with await asyncio.start_server(never, VENUE, 443):
             with pytest.raises(ConnectionAbortedError, match="handshake is taking longer than 7"):
                 await asyncio.get_running_loop().create_connection(
                     asyncio.Protocol, VENUE, 443, ssl=client_context(certificate), ssl_handshake_timeout=7
