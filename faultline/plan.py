@@ -47,6 +47,11 @@ class Plan:
         return PROFILES[self.scenario.venue.profile]
 
     @property
+    def repeatable(self) -> bool:
+        """Whether the same seed gives the same history in its world."""
+        return WORLDS[self.scenario.world].repeatable
+
+    @property
     def faults(self) -> Mapping[str, Fault]:
         """The scenario's faults by label."""
         return dict(zip(labels(self.scenario.faults), self.scenario.faults, strict=True))
@@ -100,7 +105,11 @@ def _check_faults(scenario: Scenario, world: WorldKind) -> None:
         if fault.plane not in world.planes:
             why = f"the {scenario.world} world does not carry faults of the {fault.plane} plane"
         else:
-            why = _no_such_point(fault, profile) or _no_such_mark(label, fault, profile, scenario.faults)
+            why = (
+                world.refuses(fault)
+                or _no_such_point(fault, profile)
+                or _no_such_mark(label, fault, profile, scenario.faults)
+            )
         if why:
             problems.append(scenario.problem(f"{fault.kind}: {why}", "faults", position))
     if problems:

@@ -6,16 +6,27 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from faultline.faults.base import Fault
 from faultline.faults.points import Plane
 from faultline.worlds.base import World
 
 
+def _carries_all(fault: Fault) -> str:
+    return ""
+
+
 class WorldKind(NamedTuple):
     """A world that a scenario can name: what makes one from a root seed and a limit of its clock in seconds, and the
-    planes whose faults it carries."""
+    planes whose faults it carries.
+
+    ``repeatable`` says whether the same seed gives the same history. ``refuses`` gives the reason why it cannot carry
+    a fault of its planes all the same, or the empty string.
+    """
 
     make: Callable[[int, float], World]
     planes: frozenset[Plane]
+    repeatable: bool = True
+    refuses: Callable[[Fault], str] = _carries_all
 
 
 def _sim(seed: int, time_limit_s: float) -> World:
@@ -24,5 +35,22 @@ def _sim(seed: int, time_limit_s: float) -> World:
     return SimWorld(seed, time_limit_s=time_limit_s)
 
 
-WORLDS: Final[Mapping[str, WorldKind]] = MappingProxyType({"sim": WorldKind(_sim, frozenset(Plane))})
+def _live(seed: int, time_limit_s: float) -> World:
+    from faultline.worlds.live.world import LiveWorld
+
+    return LiveWorld(seed, time_limit_s=time_limit_s)
+
+
+def _live_refuses(fault: Fault) -> str:
+    from faultline.worlds.live.world import refuses
+
+    return refuses(fault)
+
+
+WORLDS: Final[Mapping[str, WorldKind]] = MappingProxyType(
+    {
+        "sim": WorldKind(_sim, frozenset(Plane)),
+        "live": WorldKind(_live, frozenset(Plane), repeatable=False, refuses=_live_refuses),
+    }
+)
 """Every world by name."""

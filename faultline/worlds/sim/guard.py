@@ -16,16 +16,13 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from faultline.errors import SimHang
 from faultline.worlds.sim.active import running
 from faultline.worlds.sim.clock import REAL
 from faultline.worlds.sim.frames import importing
 from faultline.worlds.sim.patches import Patches
-
-if TYPE_CHECKING:
-    from faultline.worlds.sim.loop import SimLoop
 
 _BLOCKING_CLIENT: Final = "use an asyncio client (aiohttp, httpx.AsyncClient, websockets), or run it in the live world"
 _NO_PROCESS: Final = "start it outside of the simulation, or run this part in the live world"
@@ -103,12 +100,22 @@ def watch() -> None:
     sys.addaudithook(_audit)
 
 
+class Turning(Protocol):
+    """What the watchdog needs of a loop: ``turns`` grows while it lives, ``fail`` ends its run."""
+
+    turns: int
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with ``error``."""
+        ...
+
+
 class Watchdog:
     """Ends a callback that has kept the processor for ``limit_s`` of real time, with SimHang."""
 
     _TICKS = 4
 
-    def __init__(self, loop: SimLoop, limit_s: float) -> None:
+    def __init__(self, loop: Turning, limit_s: float) -> None:
         self._loop = loop
         self._limit_s = limit_s
         self._turns = -1
@@ -158,7 +165,7 @@ class Watchdog:
         if self._quiet_ticks >= self._TICKS:
             where = "an unknown place" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
             hang = SimHang(
-                f"one callback has kept the simulated loop busy for {self._limit_s:g} s of real time, at {where}. "
+                f"one callback has kept the loop busy for {self._limit_s:g} s of real time, at {where}. "
                 "Look for a loop without an await, or a blocking call into C; raise wall_limit_s if it is real work."
             )
             self._loop.fail(hang)

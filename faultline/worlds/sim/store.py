@@ -35,7 +35,7 @@ from tempfile import gettempdir
 from types import ModuleType
 from typing import Any, Final, cast
 
-from faultline.errors import SimEscape
+from faultline.errors import FaultlineError
 from faultline.faults.actions import Action, Crash, Restart, StoreError
 from faultline.faults.injector import Injector
 from faultline.faults.points import Plane
@@ -89,7 +89,7 @@ class StoreGuard:
         self,
         gone: Callable[[], bool],
         as_the_world: Callable[[Callable[[], None]], None],
-        escaped: Callable[[str, str], SimEscape],
+        escaped: Callable[[str, str], FaultlineError],
         stand_still: Callable[[float], None],
     ) -> None:
         self._gone = gone

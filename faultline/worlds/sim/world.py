@@ -14,7 +14,7 @@ from contextvars import copy_context
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, TypeVar
 
 from faultline.faults.actions import Action, Cut
 from faultline.faults.chance import Chance
@@ -30,6 +30,7 @@ from faultline.worlds.sim.context import HOST, INCARNATION
 from faultline.worlds.sim.simulation import Simulation
 from faultline.worlds.sim.store import INTENT, StoreGuard, memory_folder
 from faultline.worlds.sim.waiting import place
+from faultline.worlds.tasks import died_of, owner_of, tells_its_owner
 
 T = TypeVar("T")
 FRONTS: Final[Mapping[str, type[RawFront] | type[AiohttpFront]]] = MappingProxyType(
@@ -232,22 +233,15 @@ class SimWorld:
 
     def died(self, incarnation: int) -> list[str]:
         """Its tasks that ended in an exception at which nobody has looked yet; each is told once."""
-        told = []
-        for task in sorted(_known_tasks(), key=hash):
-            if getattr(task, "incarnation", None) != incarnation or not task.done() or task.cancelled():
-                continue
-            if task.get_loop() is self._simulation.loop and task._log_traceback:
-                error = task.exception()  # which counts as having looked: asyncio does not tell it again
-                told.append(f"{task.get_coro().__qualname__}: {type(error).__name__}: {error}")
-        return told
+        return died_of(incarnation, self._simulation.loop)
 
     # What it saw
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         what = context.get("message", "").removeprefix("Sim")  # asyncio names the class of a task
-        owner = _owner(context)
-        if owner is None and (error is None or not _tells_its_owner(context)):
+        owner = owner_of(context)
+        if owner is None and (error is None or not tells_its_owner(context)):
             return  # something that was forgotten, and nobody knows by whom
         detail = f"{what}: {type(error).__name__}: {error}" if error is not None else str(what)
         self._complaints.append(Complaint("unhandled", detail, owner or 0))
@@ -268,25 +262,3 @@ class SimWorld:
     def digest(self) -> str:
         """Hash of virtual time, link and bytes of everything on the wire."""
         return self._simulation.trace_digest()
-
-
-def _known_tasks() -> list[Any]:
-    """Every task that is still referred to, done or not: asyncio keeps them in a weak set, under one of two names."""
-    known = getattr(asyncio.tasks, "_scheduled_tasks", None)  # its name since Python 3.12
-    return list(getattr(asyncio.tasks, "_all_tasks", ()) if known is None else known)
-
-
-def _owner(context: dict[str, Any]) -> int | None:
-    """The client process that an asyncio error context is about, whoever is running when it is reported."""
-    task = context.get("task") or context.get("future")
-    if isinstance(task, asyncio.Task):
-        return getattr(task, "incarnation", None)
-    handle = context.get("handle")
-    if handle is not None:
-        return cast("int | None", handle._context.get(INCARNATION))
-    return INCARNATION.get()
-
-
-def _tells_its_owner(context: dict[str, Any]) -> bool:
-    forgotten = context.get("future")
-    return forgotten is None or isinstance(forgotten, asyncio.Task)

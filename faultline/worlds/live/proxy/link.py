@@ -12,6 +12,7 @@ they wait here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 
 from faultline.faults.points import Moment, Plane, Point
@@ -137,7 +138,8 @@ class Link:
         self.is_ended = True
         transport = self.sink.transport
         if transport is not None and not (self.sink.is_lost or transport.is_closing()):
-            transport.write_eof()
+            with suppress(OSError):  # the sink was reset, and the loop has not told us yet
+                transport.write_eof()
         self.connection.half_ended()
 
     # Backpressure
