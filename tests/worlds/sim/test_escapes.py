@@ -8,17 +8,17 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import requests
 
 from faultline.errors import HarnessError, SimEscape
 from tests.worlds.sim.kit import VENUE, new_simulation
 
 BLOCKING: dict[str, tuple[Callable[[], object], str, str]] = {
-    "requests": (lambda: requests.get(f"http://{VENUE}/", timeout=1), "name look-up", "asyncio client"),
+    "urllib": (lambda: urllib.request.urlopen(f"http://{VENUE}/"), "name look-up", "asyncio client"),
     "socket.create_connection": (lambda: socket.create_connection(("127.0.0.1", 9)), "name look-up", "asyncio client"),
     "socket.connect": (lambda: socket.socket().connect(("127.0.0.1", 9)), "127.0.0.1", "live world"),
     "gethostbyname": (lambda: socket.gethostbyname(VENUE), "name look-up", "loop.getaddrinfo"),
@@ -96,7 +96,7 @@ def test_raw_operations_on_a_simulated_socket_are_an_escape() -> None:
 def test_an_escape_that_the_client_swallows_is_still_known() -> None:
     async def main() -> str:
         try:
-            requests.get(f"http://{VENUE}/", timeout=1)  # noqa: ASYNC210
+            urllib.request.urlopen(f"http://{VENUE}/")  # noqa: ASYNC210
         except Exception:
             return "swallowed"
         return "not stopped"
