@@ -11,27 +11,36 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from typing import Any, Final, TypeVar
 
-from faultline.errors import UsageError
+from faultline.clockwork import Clockwork
+from faultline.errors import SimEscape, UsageError
 from faultline.faults.actions import Action, Cut, ExpireTokens
 from faultline.faults.base import Fault
-from faultline.faults.deciders import Rules
-from faultline.faults.injector import Decision, Injector
+from faultline.faults.chance import Chance
+from faultline.faults.deciders import Rules, Tick
+from faultline.faults.injector import Decision, EffectKnown, Injector
 from faultline.faults.points import Moment, Plane
-from faultline.history import Aliases, History
+from faultline.history import History
 from faultline.history.attribution import Attribution
 from faultline.history.contract import ClientPolicy
-from faultline.history.event import Answer, Belief, Contracted, Intent, OrderBelief, Outcome, Phase
+from faultline.history.event import Answer, Belief, Contracted, Intent, OrderBelief, Outcome, Phase, Trouble
 from faultline.oracles.base import Oracle, Verdict
+from faultline.runner import judge
+from faultline.scenario.document import did_you_mean
+from faultline.shared import Shared
 from faultline.venues import PROFILES
 from faultline.venues.interceptor import Interceptor
-from faultline.venues.profile import SimulatedVenue
+from faultline.venues.profile import Profile, SimulatedVenue
 from faultline.worlds import WORLDS
 
 T = TypeVar("T")
 SETTLE_MAX_S: Final = 120.0
+STILL_POLLS: Final = 4
+"""How often in a row, half a second apart, nothing may be in flight before it counts as settled."""
 TIME_LIMIT_S: Final = 7 * 86400.0
+FINDINGS_SHOWN: Final = 10
 
 
 class CheckFailed(AssertionError):
@@ -42,8 +51,10 @@ class CheckFailed(AssertionError):
         lines = []
         for verdict in verdicts:
             lines.append(f"{verdict.oracle}: {verdict.verdict}: {verdict.why}")
-            lines += [f"    {finding.t:.3f} s  {finding.what}" for finding in verdict.findings[1:10]]
-        super().__init__("\n".join([*lines, f"seed {seed}"]))
+            lines += [f"    {finding.t:.3f} s  {finding.what}" for finding in verdict.findings[1:FINDINGS_SHOWN]]
+            if verdict.count > FINDINGS_SHOWN:
+                lines.append(f"    and {verdict.count - FINDINGS_SHOWN} more")
+        super().__init__("\n".join([*lines, f"seed {seed}: pytest --faultline-seed={seed}, or Session(seed={seed})"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,16 @@ class _Injected:
         return tuple(decision for rules in self.rules for decision in rules.decide(moment))
 
 
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """The venue of a session and what stands around it."""
+
+    profile: Profile
+    venue: SimulatedVenue
+    interceptor: Interceptor
+    clock: Clockwork
+
+
 class Session:
     """A simulated world under ``seed``. :meth:`run` runs a test in it; the other methods are for inside.
 
@@ -86,96 +107,127 @@ class Session:
         self.history = History()
         self._world = WORLDS["sim"].make(seed, TIME_LIMIT_S)
         self._injected = _Injected()
-        self._injector = Injector(self._injected, self.history, self._world.now_s)
+        self._injector = Injector(self._injected, self.history, self._world.now_s, self._world.context().wall_s)
+        self._policy = ClientPolicy()
+        self._shared = Shared(self._world, self.history, self._injector, Attribution(self._policy))
         self._injections = 0
-        self._attribution: Attribution | None = None
-        self._venue: SimulatedVenue | None = None
-        self._interceptor: Interceptor | None = None
+        self._intents = 0
+        self._stand: _Stand | None = None
+        self._wound: dict[Rules, list[int]] = {}
 
     def run(self, test: Callable[[], Awaitable[T]]) -> T:
-        """Run ``test`` in the simulated world and tear it down. A session runs once."""
-        return self._world.run(test)
+        """Run ``test`` in the simulated world and tear it down. A session runs once.
+
+        Raises what ``test`` raises, and SimEscape when its code reached for the real world, even if it swallowed
+        that error. Afterwards the history is sealed and :meth:`check` still works.
+        """
+
+        def ended() -> None:
+            self._hear()
+            self.history.seal(self._world.digest())
+
+        result = self._world.run(test, ended)
+        self._refuse_escapes()
+        return result
 
     def now_s(self) -> float:
         """Virtual seconds since the session began."""
         return self._world.now_s()
+
+    # The venue
 
     async def venue(self, profile: str = "generic", /, **settings: Any) -> RunningVenue:
         """Start a venue. ``settings`` are the fields of the profile's settings (``idempotency="none"``).
 
         Raises UsageError for an unknown profile or setting, and for a second venue in one session.
         """
-        if self._venue is not None:
+        if self._stand is not None:
             raise UsageError("this session has its venue already; start one venue per test")
         if profile not in PROFILES:
-            raise UsageError(f"unknown venue {profile!r} (known: {', '.join(PROFILES)})")
+            raise UsageError(f"unknown venue {profile!r}{did_you_mean(profile, PROFILES)}")
         chosen = PROFILES[profile]
         try:
             built = chosen.settings(**settings)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise UsageError(f"venue {profile!r}: {error}") from error
-        policy = ClientPolicy()
-        self.history.append(Contracted(0.0, chosen.contract(built, policy), self.seed))
-        self._attribution = Attribution(policy)
-        self._venue = chosen.build(
-            built, self._world.context(), self.history, self._attribution, self._injector, Aliases()
-        )
-        self._interceptor = Interceptor(
+        world, shared = self._world, self._shared
+        self.history.append(Contracted(self.now_s(), chosen.contract(built, self._policy), self.seed))
+        venue = chosen.build(built, world.context(), self.history, shared.attribution, self._injector, shared.aliases)
+        interceptor = Interceptor(
             self._injector,
             self.history,
-            self._attribution,
-            now_s=self._world.now_s,
-            wall_s=self._world.context().wall_s,
+            shared.attribution,
+            now_s=world.now_s,
+            wall_s=world.context().wall_s,
             upon={ExpireTokens: self._upon},
         )
-        self._world.arm(self._injector, self._upon)
-        addresses = await self._world.listen(self._venue, self._interceptor)
+        world.arm(self._injector, self._upon)
+        addresses = await world.listen(venue, interceptor)
+        self._stand = _Stand(chosen, venue, interceptor, Clockwork(self._injector, world.now_s, self._carry_out))
+        self._injector.on_mark(self._marked)
         client_id, client_secret = chosen.credentials
         return RunningVenue(addresses.rest_url, addresses.stream_url, client_id, client_secret)
+
+    def _standing(self, before_what: str) -> _Stand:
+        if self._stand is None:
+            raise UsageError(f"start a venue before you {before_what}: await faultline.venue(...)")
+        return self._stand
+
+    # Faults
 
     @contextmanager
     def inject(self, *faults: Fault) -> Iterator[None]:
         """Within the block, ``faults`` strike; their times count from its beginning. Needs a venue.
 
-        Raises UsageError for a fault that a session cannot carry: a test's own code cannot be crashed.
+        Raises UsageError for a fault that a session cannot carry: a test's own code cannot be crashed, and ``on``
+        must name something that the venue has.
         """
-        if self._interceptor is None:
-            raise UsageError("start a venue before you inject a fault: await faultline.venue(...)")
+        stand = self._standing("inject a fault")
         for fault in faults:
-            if fault.plane is Plane.TARGET:
-                raise UsageError(f"{fault.kind} needs a client that faultline drives; write it as a scenario")
+            _check(fault, stand.profile)
         self._injections += 1
-        start_s = self.now_s()
         mark = f"injection {self._injections}"
-        self._injector.mark(mark)
         placed = [replace(fault, after=mark) if fault.after is None else fault for fault in faults]
-        rules = Rules(placed, self.seed + self._injections - 1)
-        clock = [asyncio.ensure_future(self._tick(ticks)) for ticks in rules.ticks(mark, start_s)]
+        # Two blocks with the same faults must not make the same draws.
+        rules = Rules(placed, int(Chance(self.seed, mark).random() * 2**32))
+        self._injector.mark(mark)
         self._injected.rules.append(rules)
+        self._wound[rules] = []
+        for known, t_s in self._injector.marks.items():
+            self._wind(rules, known, t_s)
         self._injector.armed = True
         try:
             yield
         finally:
+            stand.clock.stop(self._wound.pop(rules))
             self._injected.rules.remove(rules)
-            self._injector.armed = bool(self._injected.rules)
-            for task in clock:
-                task.cancel()
+            self._injector.armed = self._injector.armed and bool(self._injected.rules)
 
-    async def _tick(self, ticks: Iterator[Any]) -> None:
-        for tick in ticks:
-            await asyncio.sleep(max(0.0, tick.at_s - self.now_s()))
-            receipt = self._injector.begin(tick.fault, tick.point, tick.action, tick.at_s)
-            self._injector.resolve(receipt, "applied")
-            if isinstance(tick.action, Cut) and tick.point.plane is Plane.STREAM:
-                self._world.cut(tick.point.endpoint, tick.action)
-            elif isinstance(tick.action, Cut) and self._interceptor is not None:
-                self._interceptor.cut_streams(tick.point.endpoint, tick.action)
-            else:
-                self._upon(tick.action)
+    def _marked(self, mark: str, t_s: float) -> None:
+        for rules in self._wound:
+            self._wind(rules, mark, t_s)
+
+    def _wind(self, rules: Rules, mark: str, t_s: float) -> None:
+        now_s = self.now_s()
+        chains = [dropwhile(lambda tick: tick.at_s < now_s, ticks) for ticks in rules.ticks(mark, t_s)]
+        self._wound[rules] += self._standing("wait for a mark").clock.wind(chains)
+
+    def _carry_out(self, tick: Tick) -> EffectKnown:
+        action = tick.action
+        if not isinstance(action, Cut):
+            self._upon(action)
+            return "applied"
+        if tick.point.plane is Plane.STREAM:
+            ended = self._world.cut(tick.point.endpoint, action)
+        else:
+            ended = self._standing("cut").interceptor.cut_streams(tick.point.endpoint, action)
+        return "applied" if ended else "not_applied"
 
     def _upon(self, action: Action) -> None:
-        if isinstance(action, ExpireTokens) and self._venue is not None:
-            self._venue.expire_tokens(action)
+        if isinstance(action, ExpireTokens):
+            self._standing("expire its tokens").venue.expire_tokens(action)
+
+    # What the caller wants, and what the client believes
 
     @contextmanager
     def intent(self, side: str, /, *, quantity: object, price: object = "", symbol: str = "") -> Iterator[Wanted]:
@@ -184,21 +236,30 @@ class Session:
         Its outcome is ok when the block ends, and info when it raises. ``price`` (or ``quantity``, for an order
         without a price) is what ties the venue's orders to this intent, so make it unique within a test.
         """
-        if self._attribution is None:
-            raise UsageError("start a venue before you want something of it: await faultline.venue(...)")
-        wanted = Wanted(f"I{len(self.history.of(Intent)) + 1}")
+        self._standing("want something of it")
+        self._intents += 1
+        wanted = Wanted(f"I{self._intents}")
         intent = Intent(
-            self.now_s(), wanted.id, "place", symbol=symbol, side=side, quantity=str(quantity), price=str(price)
+            self.now_s(),
+            wanted.id,
+            "place",
+            symbol=symbol,
+            side=side,
+            quantity=str(quantity),
+            price=str(price),
+            order_type="limit" if price != "" else "market",
         )
-        self._attribution.announce(intent)
+        self._shared.attribution.announce(intent)
         self.history.append(intent)
+        detail = ""
         try:
             yield wanted
-        except BaseException:
+        except BaseException as error:
             wanted.outcome = "info"
+            detail = self._shared.plain(error)
             raise
         finally:
-            self.history.append(Answer(self.now_s(), wanted.id, wanted.outcome, 1))
+            self.history.append(Answer(self.now_s(), wanted.id, wanted.outcome, 1, detail))
 
     def believe(
         self,
@@ -219,25 +280,54 @@ class Session:
             )
         )
 
+    # The end
+
     async def settle(self, *, within_s: float = SETTLE_MAX_S) -> None:
         """Wait, without faults, until nothing is in flight and the venue has nothing left to do."""
         self._injector.armed = False
         self.history.append(Phase(self.now_s(), "faults_over"))
         limit_s = self.now_s() + within_s
         still = 0
-        while still < 4 and self.now_s() < limit_s:
+        while still < STILL_POLLS and self.now_s() < limit_s:
             await asyncio.sleep(0.5)
             still = still + 1 if self._quiet() else 0
         self.history.append(Phase(self.now_s(), "quiescence"))
 
     def _quiet(self) -> bool:
-        venue, interceptor = self._venue, self._interceptor
-        return (venue is None or venue.idle()) and (interceptor is None or interceptor.in_flight == 0)
+        stand = self._stand
+        return stand is None or (stand.venue.idle() and self._world.idle() and stand.interceptor.in_flight == 0)
 
     def check(self, *oracles: Oracle) -> tuple[Verdict, ...]:
-        """The verdicts of ``oracles`` on what happened so far. Raises CheckFailed unless every one passes."""
-        verdicts = tuple(oracle.judge(self.history) for oracle in oracles)
+        """The verdicts of ``oracles`` on what happened so far. Raises CheckFailed unless every one passes.
+
+        Raises SimEscape when the code under test reached for the real world: then nothing was proven.
+        """
+        self._hear()
+        self._refuse_escapes()
+        verdicts = judge(self.history, oracles)
         bad = tuple(verdict for verdict in verdicts if verdict.verdict != "pass")
         if bad:
             raise CheckFailed(bad, self.seed)
         return verdicts
+
+    def _hear(self) -> None:
+        """Write down what the world has seen. A test's own code is no process of the driver's: all of it is its own."""
+        for complaint in self._world.complaints():
+            detail = self._shared.plain(complaint.detail)
+            self.history.append(Trouble(self.now_s(), complaint.what, detail, complaint.incarnation or 1))
+
+    def _refuse_escapes(self) -> None:
+        for trouble in self.history.of(Trouble):
+            if trouble.what == "escape":
+                raise SimEscape(trouble.detail)
+
+
+def _check(fault: Fault, profile: Profile) -> None:
+    """Raises UsageError for a fault that could never strike in a session."""
+    if fault.plane is Plane.TARGET:
+        raise UsageError(f"{fault.kind} needs a client that faultline drives; write it as a scenario")
+    endpoints = {plane: profile.endpoints.get(plane, ()) for plane in Plane}
+    if not fault.can_strike(endpoints):
+        there = [endpoint for plane in fault.point_planes for endpoint in endpoints[plane]]
+        nothing = f"{fault.kind}: the {profile.name} venue has nothing that matches on: {fault.on!r}"
+        raise UsageError(f"{nothing}{did_you_mean(fault.on, there)}")
