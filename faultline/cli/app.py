@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "validate": "Check scenario files and their targets; run nothing.",
     "list": "List scenarios, faults or oracles.",
     "replay": "Repeat a saved schedule.",
+    "proxy": "Proxy TCP connections with faults, driven by any client of Toxiproxy.",
     "schema": "Print the JSON Schema of scenario files.",
 }
 """Name and short help of each command; module ``faultline.cli.<name>_command`` holds it as ``command``."""

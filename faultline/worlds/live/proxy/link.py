@@ -38,7 +38,7 @@ class Link:
     """``source`` is where bytes come from, ``sink`` where they go."""
 
     __slots__ = ("_early", "_early_end", "_is_open", "_pauses", "connection", "held_bytes", "is_ended", "passed_bytes",
-                 "sink", "source", "stages", "way")  # fmt: skip
+                 "sent_bytes", "sink", "source", "stages", "way")  # fmt: skip
 
     def __init__(self, connection: Connection, way: Way, source: Side, sink: Side) -> None:
         self.connection = connection
@@ -47,7 +47,8 @@ class Link:
         self.sink = sink
         self.stages: list[ActionStage] = []
         self.held_bytes = 0
-        self.passed_bytes = 0  # counted only where metrics are on
+        self.passed_bytes = 0  # both are counted only where metrics are on
+        self.sent_bytes = 0
         self.is_ended = False  # the sink was told that nothing more comes
         self._early: list[bytes] = []
         self._early_end: End | None = None
@@ -106,6 +107,7 @@ class Link:
         """What has passed every stage."""
         transport = self.sink.transport
         if transport is not None and not self.sink.is_lost:
+            self.sent_bytes += len(data)
             transport.write(data)
 
     def discard(self) -> None:

@@ -56,6 +56,7 @@ class FaultProxy:
         self.connections: set[Connection] = set()
         self.armed: list[Armed] = []
         self.received_bytes = {"up": 0, "down": 0}
+        self.sent_bytes = {"up": 0, "down": 0}
         self._epoch_given_s = epoch_s
         self._is_started = False
         self._server: asyncio.Server | None = None
@@ -210,8 +211,9 @@ class FaultProxy:
         if connection in self.connections:
             self.connections.remove(connection)
             if self.counts:
-                self.received_bytes["up"] += connection.up.passed_bytes
-                self.received_bytes["down"] += connection.down.passed_bytes
+                for link in (connection.up, connection.down):
+                    self.received_bytes[link.way] += link.passed_bytes
+                    self.sent_bytes[link.way] += link.sent_bytes
 
 
 class _Ticking:
