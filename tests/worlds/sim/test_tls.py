@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 from pathlib import Path
 
 import aiohttp
 import httpx
 import pytest
+import trustme
 from aiohttp import web
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
@@ -29,17 +29,12 @@ async def echo(connection: ServerConnection) -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a fresh key and a certificate of its own for the venue."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", "key.pem", "-out", "cert.pem", "-days", "36500", "-subj", f"/CN={VENUE}"]
-    command += ["-addext", f"subjectAltName=DNS:{VENUE}"]
-    try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("needs the openssl command to make a certificate")
-    whole = folder / "whole.pem"
-    whole.write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
+    """A file with a fresh key, a certificate for the venue and the authority that issued it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert(VENUE)
+    whole = tmp_path_factory.mktemp("tls") / "whole.pem"
+    parts = [*issued.cert_chain_pems, issued.private_key_pem, authority.cert_pem]
+    whole.write_bytes(b"".join(part.bytes() for part in parts))
     return whole
 
 
