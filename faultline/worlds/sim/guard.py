@@ -61,8 +61,13 @@ def _shown(event: str, args: tuple[Any, ...]) -> str:
         return f" to {args[-1]!r}"
     if event.startswith("_thread"):
         owner = getattr(args[0], "__self__", None)
-        return f" {getattr(owner, 'name', args[0])!r}"
+        return f" {_runs(owner) if isinstance(owner, threading.Thread) else args[0]!r}"
     return f" {args[0]!r}" if args else ""
+
+
+def _runs(thread: threading.Thread) -> str:
+    work = getattr(thread, "_target", None) or thread.run
+    return f"for {getattr(work, '__qualname__', type(work).__name__)}"
 
 
 class NoThreads:
@@ -76,7 +81,8 @@ class NoThreads:
             sim = running()
             if sim is not None and not importing():
                 what, instead = _FORBIDDEN["_thread.start_new_thread"]
-                raise sim.escaped(f"{what} ({thread.name!r})", instead)
+                # Not by its default name: that counts the threads of the whole process, and a run is to repeat.
+                raise sim.escaped(f"{what} ({_runs(thread)})", instead)
             real(thread)
 
         self._virtual = start

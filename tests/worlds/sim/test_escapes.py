@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -30,7 +31,7 @@ BLOCKING: dict[str, tuple[Callable[[], object], str, str]] = {
     "subprocess.run": (lambda: subprocess.run(["true"], check=True), "subprocess", "outside of the simulation"),
     "os.system": (lambda: os.system("true"), "shell command", "outside of the simulation"),
     "os.fork": (os.fork, "fork", "outside of the simulation"),
-    "a thread": (lambda: threading.Thread(target=print, name="worker").start(), "worker", "asyncio.to_thread"),
+    "a thread": (lambda: threading.Thread(target=print, name="worker").start(), "for print", "asyncio.to_thread"),
     "a thread pool": (lambda: ThreadPoolExecutor(1).submit(print), "a thread", "asyncio.to_thread"),
 }
 
@@ -174,3 +175,18 @@ def test_simulations_are_used_once_and_never_nested() -> None:
     simulation.run(quiet)
     with pytest.raises(HarnessError, match="used once"):
         simulation.run(quiet)
+
+
+def test_an_escape_is_told_in_the_same_words_each_time() -> None:
+    """The default name of a thread counts those of the whole process; a run that names it would not repeat."""
+    told = []
+    for _ in range(2):
+        simulation = new_simulation()
+
+        async def main() -> None:
+            with suppress(SimEscape):
+                threading.Thread(target=print).start()
+
+        simulation.run(main)
+        told.append(str(simulation.escapes[0]))
+    assert told[0] == told[1]
