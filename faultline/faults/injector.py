@@ -110,7 +110,7 @@ class Injector:
         size_bytes: int = 0,
     ) -> tuple[Strike, ...]:
         """The actions to carry out at this point, in order, each with its receipt begun."""
-        if not self.armed:
+        if not self.armed or plane not in self._decider.planes:
             return ()
         point = Point(plane, endpoint, entity, nth, phase)
         moment = Moment(point, self._now_s(), headers, topic, connection, self._marks, size_bytes, self._wall_s())

@@ -1,7 +1,7 @@
 """The raw HTTP/1.1 front: a venue on a socket with nothing between but this file and :mod:`faultline.venues.http`.
 
-It serves simulated runs, where each request counts: no routing, no middleware, one task per burst of requests on a
-connection. What a client sees is what it sees of the aiohttp front; the same tests run against both.
+It serves simulated runs, where each request counts: no routing, no middleware, and a task only for a request that has
+to wait. What a client sees is what it sees of the aiohttp front; the same tests run against both.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import deque
 from typing import Final, cast
 
 from faultline.venues.base import Broken, Request, Response, Venue
+from faultline.venues.eager import begin
 from faultline.venues.http import CONTINUE, BadRequest, Incoming, RequestParser, serialise
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.kill import PARTIAL_PAUSE_S, finish, reset
@@ -118,9 +119,7 @@ class _Connection(asyncio.Protocol):
             self._transport.pause_reading()
         if not self._busy and (self._queue or self._garbage):
             self._busy = True
-            task = asyncio.get_running_loop().create_task(self._serve())
-            self._front.tasks.add(task)
-            task.add_done_callback(self._front.tasks.discard)
+            begin(self._serve(), self._front.tasks)
 
     def drop(self) -> None:
         """End it without ceremony, at teardown."""

@@ -1,7 +1,10 @@
-"""The WebSocket front: a venue's stream over ``websockets``.
+"""The WebSocket front: a venue's stream, spoken with the protocol of ``websockets`` on connections of our own.
 
-Each connection has one ordered queue and one task that empties it, so messages of a connection are struck, delayed
-and sent one at a time and in order. Once a connection is over nothing is sent on it, whatever a fault held back.
+``websockets`` knows the handshake, the frames and the closing (its Sans-I/O layer). Its connections are made for
+handlers that read; a venue pushes, and here a message costs no lock and no task.
+
+Each connection has one ordered queue, so its messages are struck, delayed and sent one at a time and in order. Once a
+connection is over nothing is sent on it, whatever a fault held back.
 """
 
 from __future__ import annotations
@@ -9,14 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
-from typing import Final
+from typing import Final, cast
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.http11 import Request as Handshake
+from websockets.protocol import Event, State
+from websockets.server import ServerProtocol
 
 from faultline.faults.actions import How
 from faultline.venues.base import Message, Request, Venue
+from faultline.venues.eager import begin
 from faultline.venues.http import split_target
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.kill import finish, reset
@@ -24,6 +29,7 @@ from faultline.venues.kill import finish, reset
 ABNORMAL: Final = 1006
 """No close frame was seen (RFC 6455, 7.1.5)."""
 GOING_AWAY: Final = 1001
+_OPEN_TIMEOUT_S: Final = 10.0
 _CLOSE_TIMEOUT_S: Final = 1.0
 
 _log = logging.getLogger("faultline.stream")
@@ -39,86 +45,146 @@ class StreamFront:
         self.venue = venue
         self.interceptor = interceptor
         self.tasks: set[asyncio.Task[None]] = set()
-        self._accepted = 0
-        self._open: set[_Stream] = set()
-        self._server: Server | None = None
+        self.connected: set[_Stream] = set()
+        self.accepted = 0
+        self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int = 0) -> str:
         """Listen. ``port`` 0 takes a free one. Returns the base URL (``ws://host:port``)."""
-        self._server = await serve(
-            self._serve,
-            host,
-            port,
-            compression=None,
-            ping_interval=None,
-            close_timeout=_CLOSE_TIMEOUT_S,
-            logger=_log,
-        )
-        port = port or next(iter(self._server.sockets)).getsockname()[1]
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Stream(self), host, port)
+        port = port or self._server.sockets[0].getsockname()[1]
         return f"ws://{host}:{port}"
 
     @property
     def in_flight(self) -> int:
         """Messages on their way out: queued, being sent, or held by a fault. Heartbeats and the like do not count."""
-        return sum(stream.waiting for stream in self._open)
+        return sum(stream.waiting for stream in self.connected)
 
     async def stop(self) -> None:
         """Stop listening and drop every connection, also those that have gone silent."""
         if self._server is None:
             return
-        self._server.close(close_connections=False)
+        self._server.close()
         tasks = list(self.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for stream in list(self._open):
+        for stream in list(self.connected):
             stream.drop()
         await self._server.wait_closed()
         self._server = None
 
-    async def _serve(self, socket: ServerConnection) -> None:
-        self._accepted += 1
-        stream = _Stream(self, socket, self._accepted)
-        self._open.add(stream)
-        try:
-            await stream.serve()
-        except Exception as error:
-            # websockets would only log it.
-            _report(error)
-            raise
-        finally:
-            self._open.discard(stream)
 
+class _Stream(asyncio.Protocol):
+    """One connection, for the wire and (:class:`faultline.venues.base.Connection`) for the venue.
 
-def _report(error: BaseException) -> None:
-    # A bug of ours: the run must hear of it.
-    context = {"message": "a venue or its interceptor raised", "exception": error}
-    asyncio.get_running_loop().call_exception_handler(context)
+    It is open from the handshake until it is ``_over``, which is when faultline is done with it: what the wire still
+    needs for an orderly end goes on after that.
+    """
 
-
-class _Stream:
-    """One connection, as the venue sees it (:class:`faultline.venues.base.Connection`)."""
-
-    def __init__(self, front: StreamFront, socket: ServerConnection, ordinal: int) -> None:
+    def __init__(self, front: StreamFront) -> None:
         self._front = front
-        self._socket = socket
-        self._ordinal = ordinal
-        path, query = split_target(socket.request.path if socket.request is not None else "/")
-        headers = {} if socket.request is None else {k.lower(): v for k, v in socket.request.headers.raw_items()}
-        self._request = Request("GET", path, query, headers, b"", ordinal)
+        self._protocol = ServerProtocol(logger=_log)
+        self._timer: asyncio.TimerHandle | None = None
+        self._fragments: list[bytes] = []
         self._queue: deque[Message] = deque()
-        self._sending: asyncio.Task[None] | None = None
+        self._sending = False
+        self._full: asyncio.Future[None] | None = None
         self._closing: tuple[int, str] | None = None
-        self._over = False
+        self._over = True
+        self.ordinal = 0
         self.waiting = 0
-
-    @property
-    def ordinal(self) -> int:
-        return self._ordinal
 
     @property
     def request(self) -> Request:
         return self._request
+
+    # The wire
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._front.connected.add(self)
+        self._give_it(_OPEN_TIMEOUT_S)
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        events = self._protocol.events_received()
+        self._flush()
+        for event in events:
+            self._take(event)
+
+    def eof_received(self) -> None:
+        self._protocol.receive_eof()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.receive_eof()
+        self.resume_writing()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._front.connected.discard(self)
+        self._end(self._protocol.close_code or ABNORMAL)
+
+    def pause_writing(self) -> None:
+        self._full = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        full, self._full = self._full, None
+        if full is not None and not full.done():
+            full.set_result(None)
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                self._transport.write_eof()
+        if self._protocol.close_expected():
+            self._give_it(_CLOSE_TIMEOUT_S)
+
+    def _give_it(self, timeout_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._transport.abort)
+
+    def _take(self, event: Event) -> None:
+        try:
+            if isinstance(event, Handshake):
+                self._shake_hands(event)
+            elif isinstance(event, Frame) and not self._over:
+                self._take_frame(event)
+        except Exception as error:
+            _report(error)
+            self._fail(CloseCode.INTERNAL_ERROR)
+
+    def _shake_hands(self, handshake: Handshake) -> None:
+        self._protocol.send_response(self._protocol.accept(handshake))
+        self._flush()
+        if self._protocol.state is not State.OPEN:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        front = self._front
+        front.accepted += 1
+        self.ordinal = front.accepted
+        path, query = split_target(handshake.path)
+        headers = {name.lower(): value for name, value in handshake.headers.raw_items()}
+        self._request = Request("GET", path, query, headers, b"", self.ordinal)
+        self._over = False
+        front.interceptor.opened(front.venue.stream, self.ordinal, self.cut, front.venue.token_of(self._request))
+        front.venue.connected(self)
+
+    def _take_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self._end(Close.parse(frame.data).code)
+        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                text = b"".join(self._fragments).decode("utf-8", "replace")
+                self._fragments.clear()
+                self._front.venue.received(self, text)
+
+    # What the venue does
 
     def push(self, message: Message) -> None:
         if self._over or self._closing is not None:
@@ -132,43 +198,70 @@ class _Stream:
             self._closing = (code, reason)
             self._wake()
 
-    async def serve(self) -> None:
-        """From the handshake to the end."""
-        front, socket = self._front, self._socket
-        front.interceptor.opened(front.venue.stream, self._ordinal, self.cut, front.venue.token_of(self._request))
+    def _wake(self) -> None:
+        if not self._sending:
+            self._sending = True
+            # Not at once: what caused the message (a response) was there first.
+            asyncio.get_running_loop().call_soon(self._begin_sending)
+
+    def _begin_sending(self) -> None:
+        begin(self._send_all(), self._front.tasks)
+
+    async def _send_all(self) -> None:
+        front = self._front
         try:
-            front.venue.connected(self)
-            async for received in socket:
-                if self._over:
-                    continue
-                text = received if isinstance(received, str) else received.decode("utf-8", "replace")
-                front.venue.received(self, text)
-        except ConnectionClosed:
-            pass
+            while self._queue and not self._over:
+                message = self._queue.popleft()
+                await front.interceptor.message(front.venue.stream, self.ordinal, message, self._send, self.cut)
+                if not self._over:
+                    self.waiting -= not message.control
+            if self._closing is not None and not self._over:
+                self._say_close(*self._closing)
+        except Exception as error:
+            _report(error)
+            self.drop()
         finally:
-            self._end(socket.close_code or ABNORMAL)
+            self._sending = False
+
+    async def _send(self, body: str) -> None:
+        if self._over:
+            return
+        self._protocol.send_text(body.encode())
+        self._flush()
+        if self._full is not None:
+            await self._full
+
+    # Ends
 
     def cut(self, how: How, code: int) -> None:
         """End it as a fault says. For faultline it is over at once, also when its peer is told nothing."""
         if self._over:
             return
-        transport = self._socket.transport
         if how == "close":
             code = code if 1000 <= code <= 4999 and code not in (1004, 1005, 1006, 1015) else GOING_AWAY
-            self._start(self._socket.close(code))
+            self._say_close(code, "")
         elif how == "rst":
-            reset(transport)
+            reset(self._transport)
         elif how == "fin":
-            finish(transport)
+            finish(self._transport)
         else:
             # Not even a pong or the answer to a close frame: what the client sends stays in its socket.
-            transport.pause_reading()
+            self._transport.pause_reading()
         self._end(code if how == "close" else ABNORMAL)
 
     def drop(self) -> None:
         """End it without ceremony, at teardown."""
         self._over = True
-        self._socket.transport.abort()
+        self._transport.abort()
+
+    def _say_close(self, code: int, reason: str) -> None:
+        self._protocol.send_close(code, reason)
+        self._flush()
+
+    def _fail(self, code: CloseCode) -> None:
+        self._protocol.fail(code)
+        self._flush()
+        self._end(code)
 
     def _end(self, code: int) -> None:
         if self._over:
@@ -177,41 +270,10 @@ class _Stream:
         self._queue.clear()
         self.waiting = 0
         self._front.venue.disconnected(self, code)
-        self._front.interceptor.closed(self._front.venue.stream, self._ordinal, code)
+        self._front.interceptor.closed(self._front.venue.stream, self.ordinal, code)
 
-    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        def done(task: asyncio.Task[None]) -> None:
-            self._front.tasks.discard(task)
-            if not task.cancelled() and (error := task.exception()) is not None:
-                _report(error)
-                self.drop()
 
-        task = asyncio.get_running_loop().create_task(work)
-        self._front.tasks.add(task)
-        task.add_done_callback(done)
-        return task
-
-    def _wake(self) -> None:
-        if self._sending is None:
-            self._sending = self._start(self._send_all())
-
-    async def _send_all(self) -> None:
-        front = self._front
-        try:
-            while self._queue and not self._over:
-                message = self._queue.popleft()
-                await front.interceptor.message(front.venue.stream, self._ordinal, message, self._send, self.cut)
-                if not self._over:
-                    self.waiting -= not message.control
-            if self._closing is not None and not self._over:
-                await self._socket.close(*self._closing)
-        finally:
-            self._sending = None
-
-    async def _send(self, body: str) -> None:
-        if self._over:
-            return
-        try:
-            await self._socket.send(body)
-        except ConnectionClosed:
-            self._end(self._socket.close_code or ABNORMAL)
+def _report(error: BaseException) -> None:
+    # A bug of ours: the run must hear of it.
+    context = {"message": "a venue or its interceptor raised", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)

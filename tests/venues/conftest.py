@@ -16,7 +16,7 @@ import pytest
 from faultline.faults.actions import Action
 from faultline.faults.chance import Chance
 from faultline.faults.injector import Decision, Injector
-from faultline.faults.points import Moment
+from faultline.faults.points import Moment, Plane
 from faultline.history import Aliases, ClientPolicy, History
 from faultline.history.attribution import Attribution
 from faultline.history.event import Contracted, Event, Intent, Resolved
@@ -94,6 +94,8 @@ class LoopClock(Ids):
 
 class Planned:
     """A decider that strikes the points a test named: ``(endpoint, phase)`` or ``(endpoint, phase, nth)``."""
+
+    planes = frozenset(Plane)
 
     def __init__(self) -> None:
         self.plan: dict[tuple[Any, ...], list[Action]] = {}

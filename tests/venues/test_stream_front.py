@@ -266,3 +266,38 @@ async def test_stopping_drops_even_silent_and_delayed_connections(live: Live) ->
         await asyncio.wait_for(live.stream.stop(), 3)
         assert await ending(silent) == 1006
         assert await ending(busy) == 1006
+
+
+@on_each_world(**QUIET)
+async def test_a_command_may_come_in_pieces(live: Live) -> None:
+    async with connect(f"{live.stream_url}/stream?token={live.token}") as client:
+        await client.send(['{"op"', ': "pi', 'ng"}'])
+        assert json.loads(await asyncio.wait_for(client.recv(), 5)) == {"topic": "pong"}
+        assert await asyncio.wait_for(await client.ping(), 5) >= 0
+
+
+@on_each_world(**QUIET)
+async def test_what_is_no_handshake_is_refused_and_ended(live: Live) -> None:
+    port = int(live.stream_url.rpartition(":")[2])
+    for sent, answer in ((b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 426"), (b"nonsense\r\n\r\n", b"")):
+        reader, writer = await asyncio.open_connection(live.host, port)
+        writer.write(sent)
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(answer)
+        writer.close()
+    assert live.parts.history.of(Connected) == []
+
+
+@on_each_world(**QUIET)
+async def test_a_client_that_breaks_the_protocol_is_told_so(live: Live) -> None:
+    async with subscribed(live) as client:
+        client.transport.write(b"\xff\xff\xff\xff")
+        assert await ending(client) == 1002
+    await until(lambda: len(live.parts.history.of(Disconnected)) == 1)
+
+
+@on_each_world(**QUIET)
+async def test_a_client_that_ignores_a_close_is_cut_off(live: Live) -> None:
+    async with subscribed(live) as client:
+        client.transport.pause_reading()
+        assert live.parts.interceptor.cut_streams("stream *", Cut(how="close", code=4000)) == 1
+        await until(lambda: not live.stream.connected)
