@@ -200,7 +200,7 @@ class _Conductor:
     def _report(self) -> None:
         while self._reported < len(self._states):
             state = self._states[self._reported]
-            if state.open or not state.asked:
+            if state.open:
                 return
             self._reported += 1
             if state.begun:

@@ -9,6 +9,7 @@ import pytest
 
 from faultline.campaign import conduct
 from faultline.campaign.model import Campaign, Case, CaseResult, Failure, RunRecord
+from faultline.search.executors import Inline
 
 MakeCase = Callable[..., Case]
 Record = Callable[..., RunRecord]
@@ -49,11 +50,12 @@ class Log:
         self.explained.append((case.scenario.name, record.seed, oracle))
         return Failure(oracle, record.seed, stated=case.expectation.fails.get(oracle))
 
-    def conduct(self, *cases: Case, **options: bool) -> Campaign:
+    def conduct(self, *cases: Case, jobs: int = 1, **options: bool) -> Campaign:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("faultline.campaign.conductor.run_seeds", self.run_seeds)
             patch.setattr("faultline.campaign.conductor.explain", self.explain)
-            return conduct(cases, self, folder=Path("nowhere"), jobs=1, **options)
+            patch.setattr("faultline.campaign.conductor.executor", lambda *_: Inline())
+            return conduct(cases, self, folder=Path("nowhere"), jobs=jobs, **options)
 
 
 @pytest.fixture
@@ -103,6 +105,13 @@ def test_fail_fast_begins_nothing_after_the_first_failure(log: Log, case: MakeCa
     assert log.explained == [("b", 0, "one")]
     assert [result.status for result in campaign.results] == ["pass", "fail"]
     assert campaign.planned == 3
+
+
+def test_fail_fast_still_explains_what_failed_at_the_same_time(log: Log, case: MakeCase) -> None:
+    log.failing = {("a", 0): ("one",), ("b", 0): ("two",)}
+    campaign = log.conduct(case("a", 1), case("b", 1), jobs=2, fail_fast=True)
+    assert sorted(log.explained) == [("a", 0, "one"), ("b", 0, "two")]
+    assert [len(result.failures) for result in campaign.results] == [1, 1]
 
 
 def test_a_stated_failure_is_no_reason_to_stop(log: Log, case: MakeCase) -> None:

@@ -32,6 +32,13 @@ class NoStart(Careful):
     async def start(self):
         raise RuntimeError("no database")
 
+class NoCancel:
+    def __init__(self, **surroundings): pass
+    async def start(self): pass
+    async def stop(self): pass
+    async def place(self, intent_id, **order): return "unknown"
+    def snapshot(self): return {{}}
+
 KEPT = []
 
 class ByAddress(NaiveFlow):
@@ -52,7 +59,7 @@ seeds: {seeds}
 workload: {{orders: 4, rate: 20/s}}
 faults:
   - {fault}
-expect: [no_duplicates, no_lost_intent]
+expect: [{expect}]
 {more}
 """
 
@@ -76,12 +83,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     def write(
         file: str = "s.yaml", *, name: str = "orders", tag: str = "smoke", target: str = "Careful", seeds: int = 2,
         fault: str = "lost_response: {on: POST /orders, probability: 70%, during: [0s, 5s]}", more: str = "",
-        targets: str = "",
+        targets: str = "", expect: str = "no_duplicates, no_lost_intent",
     ) -> Path:  # fmt: skip
         path = tmp_path / file
         path.parent.mkdir(parents=True, exist_ok=True)
         targets = targets or f"target: clients.py:{target}"
-        text = SCENARIO.format(name=name, tag=tag, targets=targets, seeds=seeds, fault=fault, more=more)
+        text = SCENARIO.format(name=name, tag=tag, targets=targets, seeds=seeds, fault=fault, more=more, expect=expect)
         path.write_text(text)
         return path
 

@@ -95,6 +95,13 @@ def with_meta(saved: dict[str, Any], **meta: str) -> dict[str, Any]:
     return {**saved, "meta": {**saved["meta"], **meta}}
 
 
+def test_a_replay_explains_the_oracle_that_was_saved(cli: Cli, project: Project) -> None:
+    project(target="Naive", seeds=1, expect="no_duplicates, reconciled")
+    assert cli("run", "s.yaml", "--jobs", "1", "-v").code == 1
+    (second,) = Path(".faultline").glob("*reconciled-seed0.json")
+    assert "FAIL  orders · Naive · reconciled · seed 0" in cli("replay", str(second)).out
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from faultline.campaign.model import RunRecord
 from tests.cli.conftest import Done
 
 Cli = Callable[..., Done]
@@ -94,6 +97,22 @@ def test_a_client_that_depends_on_addresses_is_told_where_its_runs_part(cli: Cli
     then, now = [line for line in done.out.splitlines() if line.startswith(("    then  ", "    now   "))]
     assert then[10:] != now[10:]
     assert "its faults were not shrunk" in done.out
+
+
+def test_a_run_that_went_another_way_earlier_is_told(
+    cli: Cli, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faultline.campaign import conductor
+
+    def elsewhere(*arguments: Any) -> list[RunRecord]:
+        return [replace(record, history_hash="0" * 32) for record in run_seeds(*arguments)]
+
+    project(target="Naive", seeds=1)
+    run_seeds = conductor.run_seeds
+    monkeypatch.setattr(conductor, "run_seeds", elsewhere)
+    done = cli("run", "s.yaml", "--jobs", "1")
+    assert done.code == 1
+    assert f"then  history {'0' * 32}, in another process or earlier in this one" in done.out
 
 
 def test_json_is_one_document_with_every_run(cli: Cli, project: Project) -> None:
@@ -247,6 +266,15 @@ def test_a_fault_that_can_never_strike_is_refused_with_its_place(cli: Cli, proje
     assert done.code == 2
     assert "s.yaml:8:5: lost_response: " in done.err
     assert "did you mean 'POST /orders'?" in done.err
+
+
+def test_a_target_that_lacks_what_the_workload_asks_for_is_refused(cli: Cli, project: Project) -> None:
+    project(target="NoCancel", more="workload: {orders: 4, cancels: 50%}")
+    text = Path("s.yaml").read_text().replace("workload: {orders: 4, rate: 20/s}\n", "")
+    Path("s.yaml").write_text(text)
+    done = cli("run", "s.yaml")
+    assert done.code == 2
+    assert "s.yaml:9:11: the workload has cancel intents, and clients.py:NoCancel has no such method" in done.err
 
 
 def test_a_target_that_does_not_import_is_3_with_its_place(cli: Cli, project: Project) -> None:
