@@ -80,6 +80,7 @@ def _case(path: Path, meta: Mapping[str, str], target: str | None) -> Case:
     found = {scenario.name: scenario for scenario in load_scenarios(file, params=params)}
     if name not in found:
         raise UsageError(f"{path}: {file} has no scenario {name!r} any more{did_you_mean(name, found)}")
-    ref = TargetRef(meta.get("target_name", "default"), spec) if target is None else TargetRef("given", target)
+    called = meta.get("target_name", "default")
+    ref = TargetRef(called, spec, file) if target is None else TargetRef("given", target, file)
     scenario = changed(found[name], world=meta.get("world", found[name].world))
     return Case(scenario, ref, (seed,))

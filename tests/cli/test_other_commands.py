@@ -95,6 +95,15 @@ def with_meta(saved: dict[str, Any], **meta: str) -> dict[str, Any]:
     return {**saved, "meta": {**saved["meta"], **meta}}
 
 
+def test_a_replay_finds_a_target_beside_its_scenario(cli: Cli, project: Project) -> None:
+    path = project("deep/s.yaml", target="Naive", seeds=1)
+    (path.parents[1] / "clients.py").rename(path.parent / "clients.py")
+    assert cli("run", "deep", "--jobs", "1").code == 1
+    (saved,) = Path(".faultline").glob("*.json")
+    assert cli("replay", str(saved)).code == 1
+    assert cli("replay", str(saved), "--target", "clients.py:Careful").code == 0
+
+
 def test_a_replay_explains_the_oracle_that_was_saved(cli: Cli, project: Project) -> None:
     project(target="Naive", seeds=1, expect="no_duplicates, reconciled")
     assert cli("run", "s.yaml", "--jobs", "1", "-v").code == 1
