@@ -1,7 +1,8 @@
 """What the simulated loop schedules: tasks and futures with a hash that repeats, and handles that cost little.
 
 Tasks and futures hash by the order in which they were first hashed, not by address, so that a set of them (the ``done``
-of ``asyncio.wait``, ``asyncio.all_tasks``) iterates alike in every process.
+of ``asyncio.wait``, ``asyncio.all_tasks``) iterates alike in every process. Each client process counts for itself: how
+a client's sets iterate must not hang on how many tasks the venue made, or removing a fault would move others.
 """
 
 from __future__ import annotations
@@ -23,16 +24,19 @@ T = TypeVar("T")
 
 
 class _OrderedHash:
-    """Hashes by order of first use within its loop."""
+    """Hashes by order of first use within its loop and its client process."""
 
     _loop: Any
     _ordinal = 0
+
+    def _owner(self) -> int | None:
+        return INCARNATION.get()
 
     def __hash__(self) -> int:
         if not self._ordinal:
             loop = self._loop
             # Another thread's loop may get one too, while the classes are replaced.
-            self._ordinal = loop.next_ordinal() if hasattr(loop, "next_ordinal") else id(self)
+            self._ordinal = loop.next_ordinal(self._owner()) if hasattr(loop, "next_ordinal") else id(self)
         return self._ordinal
 
 
@@ -67,6 +71,9 @@ class SimTask(_OrderedHash, asyncio.Task[T]):
             name = loop.next_task_name()
         super().__init__(coro, loop=loop, name=name, context=context, **options)
 
+    def _owner(self) -> int | None:
+        return self.incarnation
+
 
 class Handle(events.Handle):
     """asyncio's handle without its debug mode, which costs a call each: a run makes a thousand of them."""
@@ -92,7 +99,7 @@ class _Real:
 
 
 def every_task(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
-    """The unfinished tasks of ``loop``, those of crashed processes too, oldest first."""
+    """The unfinished tasks of ``loop``, those of crashed processes too: process by process, oldest first."""
     return sorted(_Real.all_tasks(loop), key=hash)
 
 
@@ -100,16 +107,18 @@ def add_to(patches: Patches) -> None:
     """Declare asyncio's tasks and futures for the time of a run.
 
     Some libraries make them without asking the loop (aiohttp does, from Python 3.12 on). ``all_tasks`` gives a set that
-    iterates alike in every run (asyncio's has one source for the whole process), and does not show the tasks of
-    crashed processes: nobody could cancel them.
+    iterates alike in every run (asyncio's has one source for the whole process), and shows a client its own tasks
+    only, and nobody those of crashed processes: a client that cancels all tasks when it stops ends itself, and not
+    the venue.
     """
 
     def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task[Any]]:
         if running() is None:
             return _Real.all_tasks(loop)
         loop = loop or asyncio.get_running_loop()
-        fenced = getattr(loop, "fenced", ())
-        return {task for task in every_task(loop) if getattr(task, "incarnation", None) not in fenced}
+        mine, fenced = INCARNATION.get(), getattr(loop, "fenced", ())
+        owners = ((getattr(task, "incarnation", None), task) for task in every_task(loop))
+        return {task for owner, task in owners if (owner not in fenced if mine is None else owner == mine)}
 
     patches.add(asyncio.tasks, "all_tasks", all_tasks)
     patches.add_class(asyncio.tasks, "Task", SimTask)

@@ -80,17 +80,17 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
         self._reads_in_turn = 0
         self._read_turn = -1
         self._fatal: BaseException | None = None
-        self._ordinals = 0
+        self._ordinals: dict[int | None, int] = {}
         self._tasks_named = 0
         self._clock_resolution = 1e-9
         self.set_task_factory(self._make_task)
 
     # Identity
 
-    def next_ordinal(self) -> int:
-        """The next number for the hash of a task or future."""
-        self._ordinals += 1
-        return self._ordinals
+    def next_ordinal(self, incarnation: int | None) -> int:
+        """The next number for the hash of a task or future of that client process, or of the harness."""
+        count = self._ordinals[incarnation] = self._ordinals.get(incarnation, 0) + 1
+        return count + (((incarnation or 0) + 1) << 32)
 
     def create_future(self) -> asyncio.Future[Any]:
         """A future of this loop."""
@@ -283,6 +283,9 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
             self._heap.clear()
             self._tokens.clear()
             self.graveyard.clear()
+
+    def __del__(self) -> None:
+        """Nothing to warn of when it was never used: it holds nothing of the operating system."""
 
     def _process_events(self, event_list: object) -> None:
         """Nothing to do: there is no selector."""

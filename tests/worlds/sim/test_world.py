@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import time
+import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,56 @@ def test_a_process_runs_on_the_clients_host_under_its_number() -> None:
         assert await asyncio.ensure_future(who()) == (None, False)
 
     world.run(main)
+
+
+def test_a_client_sees_and_cancels_only_its_own_tasks() -> None:
+    world = new_world()
+
+    async def wait() -> None:
+        await asyncio.sleep(100)
+
+    async def stop_everything() -> int:
+        asyncio.create_task(wait())  # noqa: RUF006 -- found again by all_tasks
+        await asyncio.sleep(1)
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
+        return len(others)
+
+    async def main() -> None:
+        other, ours = world.spawn(wait(), 2), asyncio.ensure_future(wait())
+        mine = world.spawn(wait(), 1)
+        assert await world.spawn(stop_everything(), 1) == 2
+        assert mine.cancelled()
+        assert not other.done()
+        assert not ours.done()
+        assert {other, ours} <= asyncio.all_tasks()
+
+    world.run(main)
+
+
+def test_how_a_clients_sets_iterate_hangs_on_nothing_that_others_make() -> None:
+    def order(others: int) -> list[list[str]]:
+        world = new_world()
+
+        async def client() -> list[list[str]]:
+            loop = asyncio.get_running_loop()
+            names = {loop.create_future(): f"f{number}" for number in range(5)}
+            tasks = {asyncio.create_task(asyncio.sleep(0), name=f"t{number}") for number in range(5)}
+            return [[names[future] for future in set(names)], [task.get_name() for task in tasks]]
+
+        async def main() -> list[list[str]]:
+            loop = asyncio.get_running_loop()
+            hash(loop.create_future())
+            work = [asyncio.ensure_future(asyncio.sleep(0)) for _ in range(others)]
+            await asyncio.sleep(1)
+            assert len({loop.create_future() for _ in work}) == others
+            return await world.spawn(client(), 1)
+
+        return world.run(main)
+
+    assert all(order(others) == order(0) for others in range(1, 12))
 
 
 def test_a_crashed_process_is_gone_and_its_store_is_a_copy() -> None:
@@ -381,6 +432,14 @@ def test_a_world_that_never_runs_makes_no_folder() -> None:
     before = leftovers()
     new_world()
     assert leftovers() == before
+
+
+def test_a_world_that_never_runs_is_nothing_to_warn_of() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        new_world()
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 def test_the_store_lies_on_a_memory_file_system_where_there_is_one() -> None:
