@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,8 +27,6 @@ def test_every_command_has_help_with_examples(cli: Cli, command: str, flag: str)
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_says_what_it_does(cli: Cli, command: str) -> None:
-    import importlib
-
     found = importlib.import_module(f"faultline.cli.{command}_command").command
     assert found.help
     for option in found.params:
@@ -61,3 +60,16 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_command_option_and_exit_code_is_documented() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    for command in COMMANDS:
+        assert f"`faultline {command}" in page, command
+        found = importlib.import_module(f"faultline.cli.{command}_command").command
+        for option in found.params:
+            names = [name for name in option.opts if name.startswith("-")]
+            if command in ("run", "replay") and names:
+                assert any(f"`{name}" in page or f", `{name}`" in page for name in names), names
+    for code, meaning in exits.MEANING.items():
+        assert f"| {code} | {meaning} |" in page
