@@ -3,13 +3,16 @@
 A test coroutine that asks for the fixture runs in that world, in virtual time, with or without pytest-asyncio. To
 that end it is collected as an ordinary function that runs the coroutine itself, before pytest-asyncio sees it; all
 other tests of the host suite are left alone. Nothing of faultline is imported before the fixture is used.
+
+Async fixtures do not run in the world: they belong to pytest-asyncio's loop. What a test needs of the world it makes
+in its own body.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 FIXTURE: Final = "faultline"
 _SEED: Final = pytest.StashKey[int]()
+_IN_THE_WORLD: Final = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,9 +33,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Settle the seed once, before any test."""
+    """Settle the seed once, before any test. Raises UsageError for an ini value that is no whole number."""
     chosen = config.getoption("--faultline-seed")
-    config.stash[_SEED] = int(config.getini("faultline_seed")) if chosen is None else int(chosen)
+    if chosen is None:
+        written = config.getini("faultline_seed")
+        try:
+            chosen = int(written)
+        except ValueError as error:
+            raise pytest.UsageError(f"faultline_seed is {written!r}; it is a whole number such as 7") from error
+    config.stash[_SEED] = chosen
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -43,24 +53,50 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Module | pytest.Class, name: str, obj: object) -> Any:
     """Collect a coroutine that asks for the fixture as a function that runs it in the fixture's world."""
-    if not inspect.iscoroutinefunction(obj) or not collector.istestfunction(obj, name):
+    kind = type(obj) if isinstance(obj, staticmethod | classmethod) else None
+    function: Any = obj.__func__ if isinstance(obj, staticmethod | classmethod) else obj
+    if not inspect.iscoroutinefunction(function) or not collector.istestfunction(obj, name):
         return None
-    if FIXTURE not in inspect.signature(obj).parameters:
+    if FIXTURE not in inspect.signature(function).parameters:
         return None
+    wrapped = _in_the_world(function)
+    # pytest looks the function up by name when it makes the item, so that is where the wrapper must stand.
+    setattr(collector.obj, name, wrapped if kind is None else kind(wrapped))
+    items = list(collector._genfunctions(name, getattr(collector.obj, name)))
+    for item in items:
+        item.stash[_IN_THE_WORLD] = True
+    return items
 
-    @functools.wraps(obj)
+
+def _in_the_world(test: Callable[..., Any]) -> Callable[..., None]:
+    @functools.wraps(test)
     def in_the_world(*args: Any, **kwargs: Any) -> None:
         session: Session = kwargs[FIXTURE]
-        session.run(lambda: obj(*args, **kwargs))
+        session.run(lambda: test(*args, **kwargs))
 
-    # pytest looks the function up by name when it makes the item, so that is where the wrapper must stand.
-    setattr(collector.obj, name, in_the_world)
-    return list(collector._genfunctions(name, in_the_world))
+    return in_the_world
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Hide a mark of pytest-asyncio while the test runs: the item is none of its own, and it would warn."""
+    if not item.stash.get(_IN_THE_WORLD, False):
+        return (yield)
+    marks = item.iter_markers_with_node
+
+    def others(name: str | None = None) -> Iterator[tuple[Any, pytest.Mark]]:
+        return (pair for pair in marks(name) if pair[1].name != "asyncio")
+
+    item.iter_markers_with_node = others  # type: ignore[method-assign]
+    try:
+        return (yield)
+    finally:
+        del item.iter_markers_with_node
 
 
 @pytest.fixture(name=FIXTURE)
-def _faultline(request: pytest.FixtureRequest) -> Iterator[Session]:
+def _faultline(request: pytest.FixtureRequest) -> Session:
     """A simulated world (:class:`faultline.Session`) in which this test runs, in virtual time."""
     from faultline.session import Session
 
-    yield Session(seed=request.config.stash[_SEED])
+    return Session(seed=request.config.stash[_SEED])
