@@ -72,6 +72,9 @@ class Connection:
             if self._is_closing or self.client.is_lost:
                 side.reset()
             return
+        if not self.proxy.armed:
+            self._dialling = self.loop.create_task(self._dial(0.0))
+            return
         strike = Strike()
         for armed in self.proxy.armed:
             if armed.hits(self.ordinal):

@@ -248,6 +248,19 @@ def test_a_slow_close_delays_the_end_and_not_the_bytes() -> None:
     simulated(use)
 
 
+def test_of_several_faults_only_those_about_closing_delay_the_end() -> None:
+    async def use(it: Bench) -> None:
+        client, server = await it.pair()
+        with it.proxy.inject([Latency(delay_s=5), SlowClose(delay_s=2)]):
+            began_s = it.loop.time()
+            server.transport.write_eof()
+            await until(lambda: client.eof_s is not None)
+        assert client.eof_s is not None
+        assert client.eof_s - began_s == pytest.approx(2, abs=0.002)
+
+    simulated(use)
+
+
 def test_a_half_open_connection_says_nothing_to_anybody() -> None:
     async def use(it: Bench) -> None:
         client, server = await it.pair()
