@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test agreement lint bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
@@ -26,6 +26,9 @@ test: $(STAMP)  ## lint, types and the whole test suite
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+agreement: $(STAMP)  ## the shipped scenarios over real sockets: do they say what the simulation says? (a minute)
+	FAULTLINE_AGREEMENT=1 $(BIN)/python -m pytest tests/agreement $(ARGS)
 
 lint: $(STAMP)  ## lint and types only
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ class RawFront:
         self.venue = venue
         self.interceptor = interceptor
         self.in_flight = 0
-        self.open: set[_Connection] = set()
+        self.open: set[RawConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._accepted = 0
         self._server: asyncio.Server | None = None
@@ -54,12 +54,15 @@ class RawFront:
         await self._server.wait_closed()
         self._server = None
 
-    def _accept(self) -> _Connection:
+    def _accept(self) -> RawConnection:
         self._accepted += 1
-        return _Connection(self, self._accepted)
+        return self._connection(self._accepted)
+
+    def _connection(self, ordinal: int) -> RawConnection:
+        return RawConnection(self, ordinal)
 
 
-class _Connection(asyncio.Protocol):
+class RawConnection(asyncio.Protocol):
     """One TCP connection: requests are answered in the order in which they came.
 
     ``_deaf``: nothing more is read as a request. ``_mute``: nothing more is written.
@@ -89,16 +92,19 @@ class _Connection(asyncio.Protocol):
         self._sent_s: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
         self._transport = cast("asyncio.Transport", transport)
         self._front.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over."""
         # The handler that runs goes on: a request that arrived takes effect whether or not its client waits.
         # Requests behind it were never looked at, as with any server.
         self._fall_silent()
         self._front.open.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        """Read requests, and answer them in a task of the connection."""
         if self._deaf:
             return
         parser = self._parser

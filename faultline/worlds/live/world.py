@@ -40,6 +40,7 @@ from faultline.venues.raw import RawFront
 from faultline.venues.stream import StreamFront
 from faultline.worlds.base import Addresses, Complaint
 from faultline.worlds.live.context import LiveContext
+from faultline.worlds.live.front import LiveFront, Sent
 from faultline.worlds.live.proxy import FaultProxy
 from faultline.worlds.live.pulse import Pulse
 from faultline.worlds.sim.context import INCARNATION
@@ -86,6 +87,7 @@ class LiveWorld:
         self._fronts: list[RawFront | StreamFront] = []
         self._proxies: list[FaultProxy] = []
         self._decide: Callable[[Moment], tuple[Action, ...]] | None = None
+        self._sent: dict[tuple[str, int], Sent] = {}
         self._contexts: dict[int, VariableContext] = {}
         self._outside = copy_context()
         self._gone: set[int] = set()
@@ -148,11 +150,15 @@ class LiveWorld:
 
     def _close(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.set_exception_handler(lambda loop, context: None)
+        teardown: asyncio.Task[None] | None = None
         try:
             for _ in range(INTERRUPTIONS_MAX):
-                # A task that ended in one of these ends the loop, and so does everybody who waited for it.
+                # A task that ended in one of these ends the loop, and so does everybody who waited for it. The
+                # teardown that was interrupted goes on: two of them would cancel each other.
                 with suppress(KeyboardInterrupt, SystemExit):
-                    loop.run_until_complete(self._tear_down())
+                    if teardown is None or teardown.done():
+                        teardown = loop.create_task(self._tear_down())
+                    loop.run_until_complete(teardown)
                     break
         finally:
             loop.close()
@@ -194,6 +200,9 @@ class LiveWorld:
         """Ask ``injector`` for every chunk and connection, and at every store statement, where anything can strike."""
 
         def decide(moment: Moment) -> tuple[Action, ...]:
+            if moment.point.phase == "up" and moment.size_bytes:
+                sent = self._sent.setdefault((moment.point.endpoint, moment.connection), Sent())
+                sent.note(moment.point.nth, self.now_s())
             strikes = self._as_the_world(lambda: injector.strike(moment))
             for receipt, _ in strikes:
                 # Bytes have no effect of their own; what they carried is judged on the message plane.
@@ -207,7 +216,7 @@ class LiveWorld:
 
     async def listen(self, venue: Venue, interceptor: Interceptor) -> Addresses:
         """Both fronts, each behind a proxy, on free ports of 127.0.0.1."""
-        rest, stream = RawFront(venue, interceptor), StreamFront(venue, interceptor)
+        rest, stream = LiveFront(venue, interceptor, self._sent_on), StreamFront(venue, interceptor)
         self._fronts += [rest, stream]
         return Addresses(
             f"http://{await self._behind_a_proxy('rest', await rest.start(LOOPBACK))}",
@@ -221,6 +230,17 @@ class LiveWorld:
         self._proxies.append(proxy)
         await proxy.start()
         return proxy.listen
+
+    def _sent_on(self, port: int) -> Sent | None:
+        """The times of the proxied connection that comes from ``port``; None where no fault can delay it."""
+        if self._decide is None:
+            return None
+        for proxy in self._proxies:
+            for connection in proxy.connections:
+                transport = connection.server.transport
+                if transport is not None and transport.get_extra_info("sockname")[1] == port:
+                    return self._sent.setdefault((proxy.name, connection.ordinal), Sent())
+        return None
 
     def idle(self) -> bool:
         """No request is being answered."""

@@ -25,7 +25,7 @@ from faultline.faults import (
     StoreError,
     TokenExpiry,
 )
-from faultline.history.event import Answer, Boot, Contracted, Effect, Stuck, Trouble
+from faultline.history.event import Answer, Boot, Contracted, Effect, Intent, Received, Stuck, Trouble
 from faultline.oracles import NoDuplicates, NoLostIntent
 from faultline.plan import Plan
 from faultline.runner import Run, run
@@ -278,3 +278,16 @@ def test_two_runs_do_not_share_a_thing(live: Live) -> None:
         assert done.error is None
         assert effects(done) == 3
     assert not kinds(second, Trouble)
+
+
+def test_a_request_that_a_slow_line_held_back_was_sent_when_it_was_sent(live: Live) -> None:
+    slow = Latency(on="rest", delay_s=0.3, direction="up")
+    done = run(live(slow, expect=[NoDuplicates()]), 0)
+    orders = [request for request in done.history.of(Received) if request.endpoint == "POST /orders"]
+    up_s = 0.3  # its login was held back too
+    wanted = {intent.id: max(up_s, intent.t) for intent in done.history.of(Intent)}
+    assert len(orders) == 3
+    for order in orders:
+        assert order.sent_t is not None
+        assert order.t - order.sent_t >= 0.3
+        assert 0 <= order.sent_t - wanted[order.entity] < 0.25
