@@ -119,8 +119,10 @@ class Driver:
             return  # it was killed in its constructor
         what = self._shared.plain(error)
         if isinstance(error, SimError) or self._shared.injector.struck_last_t is None:
-            broken = error if isinstance(error, SimError) else None
-            self._fail(broken or TargetError(f"{self._target.spec} does not start: {what}"))
+            failed = error if isinstance(error, SimError) else TargetError(f"{self._target.spec} does not start: {what}")
+            if failed is not error:
+                failed.__cause__ = error
+            self._fail(failed)
             return
         now = self._world.now_s()
         self._history.append(Trouble(now, "unhandled", f"start(): {what}", self._incarnation))
