@@ -101,6 +101,11 @@ class Driver:
             self._up.set()
             self.observe()
 
+    def _unable(self, what: str, error: BaseException) -> TargetError:
+        unable = TargetError(f"{self._target.spec} does not start: {what}")
+        unable.__cause__ = error
+        return unable
+
     def _make(self) -> OrdersTarget:
         client_id, client_secret = self._credentials
         store_path = str(self._world.store_path())
@@ -119,10 +124,7 @@ class Driver:
             return  # it was killed in its constructor
         what = self._shared.plain(error)
         if isinstance(error, SimError) or self._shared.injector.struck_last_t is None:
-            failed = error if isinstance(error, SimError) else TargetError(f"{self._target.spec} does not start: {what}")
-            if failed is not error:
-                failed.__cause__ = error
-            self._fail(failed)
+            self._fail(error if isinstance(error, SimError) else self._unable(what, error))
             return
         now = self._world.now_s()
         self._history.append(Trouble(now, "unhandled", f"start(): {what}", self._incarnation))
