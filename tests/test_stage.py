@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -191,6 +192,24 @@ def test_a_strike_comes_at_the_same_bit_however_it_was_wound() -> None:
 
     virtually(main)
     assert found[0] == found[1]
+
+
+def test_overdue_strikes_come_in_the_order_of_their_times_however_they_were_wound() -> None:
+    """A client that blocks (a busy store, say) lets the clock pass several of them."""
+    times = {"a": (1.0, 2.0, 4.0), "b": (1.5, 3.0), "c": (2.5,)}
+
+    async def main() -> None:
+        chained, alone = Struckwork(), Struckwork()
+        chained.clock.wind(ticks(name, *each) for name, each in times.items())
+        alone.clock.wind(
+            ticks(name, at_s) for at_s, name in sorted((t, name) for name, ts in times.items() for t in ts)
+        )
+        time.sleep(10)  # noqa: ASYNC251 -- in virtual time, and the loop stands still
+        await asyncio.sleep(1)
+        assert [name for name, _ in chained.struck] == ["a", "b", "a", "c", "b", "a"]
+        assert chained.struck == alone.struck
+
+    virtually(main)
 
 
 def test_a_strike_shares_its_instant_with_no_timer_of_the_run() -> None:
