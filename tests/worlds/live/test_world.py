@@ -25,7 +25,7 @@ from faultline.faults import (
     StoreError,
     TokenExpiry,
 )
-from faultline.history.event import Answer, Boot, Contracted, Effect, Intent, Received, Stuck, Trouble
+from faultline.history.event import Answer, Belief, Boot, Contracted, Effect, Intent, Received, Stuck, Trouble
 from faultline.oracles import NoDuplicates, NoLostIntent
 from faultline.plan import Plan
 from faultline.runner import Run, run
@@ -111,6 +111,15 @@ def test_a_restarted_client_goes_on_from_its_store(live: Live) -> None:
     assert set(verdicts(done).values()) == {"pass"}
     assert [boot.incarnation for boot in done.history.of(Boot)] == [1, 2]
     assert effects(done) == 3
+
+
+def test_its_successor_finds_what_it_stored(live: Live) -> None:
+    done = run(live(Restart(at_s=0.15, down_s=0.1)), 0)
+    assert done.error is None
+    answered = [answer.intent for answer in done.history.of(Answer) if answer.incarnation == 1]
+    first = next(belief for belief in done.history.of(Belief) if belief.incarnation == 2)
+    assert answered
+    assert {order.intent for order in first.orders} >= set(answered)
 
 
 # What is refused while planning
@@ -270,6 +279,22 @@ def test_nothing_is_left(live: Live, left: Callable[[], list[str]], monkeypatch:
         host, port = url.rpartition("/")[2].split(":")
         with socket.socket() as again, pytest.raises(ConnectionRefusedError):
             again.connect((host, int(port)))
+
+
+def test_what_a_client_left_running_is_cancelled_at_the_end(live: Live, tmp_path: Path) -> None:
+    code = f"""
+async def careless():
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        open({str(tmp_path / "ended")!r}, "w").close()
+class It(Tiny):
+    async def start(self):
+        await super().start()
+        self.kept = asyncio.create_task(careless())
+"""
+    assert run(live(code=code), 0).error is None
+    assert (tmp_path / "ended").exists()
 
 
 def test_two_runs_do_not_share_a_thing(live: Live) -> None:
