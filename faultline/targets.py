@@ -187,8 +187,9 @@ class BeliefReader:
 
     def _begin(self, incarnation: int) -> None:
         self._incarnation = incarnation
-        self._orders: dict[str, tuple[object, object, object]] = {}
+        self._orders: dict[Any, dict[Any, Any]] = {}
         self._positions: dict[str, str] = {}
+        self._positions_as_told: dict[Any, Any] = {}
         self._fills = 0
         self._stale = False
 
@@ -215,17 +216,18 @@ class BeliefReader:
         return Belief(t, incarnation, orders, positions, fills, final, stale)
 
     def _changed_orders(self, orders: Mapping[Any, Any]) -> tuple[OrderBelief, ...]:
-        changed: list[OrderBelief] = []
         known = self._orders
+        # Read after every answer and every second, and most often the same: that is one comparison, without a loop.
+        if orders == known:
+            return ()
+        changed: list[OrderBelief] = []
         for intent, order in orders.items():
-            view = _mapping(order, f"order {intent}")
-            seen = (view.get("status"), view.get("filled", "0"), view.get("order_id"))
-            if known.get(intent) != seen:
-                status = str(seen[0])
-                if status not in STATES:
-                    raise _Shape(f"the status of order {intent} is {status!r}, not one of {', '.join(sorted(STATES))}")
-                known[intent] = seen
-                changed.append(OrderBelief(str(intent), status, _decimal(seen[1]), str(seen[2] or "")))
+            before = known.get(intent)
+            if before is not None and order == before:
+                continue
+            known[intent] = dict(_mapping(order, f"order {intent}"))
+            if before is None or _told(order) != _told(before):
+                changed.append(_belief(intent, order))
         if len(orders) < len(known):
             for intent in [intent for intent in known if intent not in orders]:
                 del known[intent]
@@ -233,18 +235,33 @@ class BeliefReader:
         return tuple(changed)
 
     def _changed_positions(self, positions: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
+        if positions == self._positions_as_told:
+            return ()
         now = {str(symbol): _decimal(quantity) for symbol, quantity in positions.items()}
         gone = {symbol: "0" for symbol in self._positions if symbol not in now}
         changed = tuple(
             (symbol, value) for symbol, value in (now | gone).items() if self._positions.get(symbol) != value
         )
         self._positions = now
+        self._positions_as_told = dict(positions)
         return changed
 
     def _new_fills(self, fills: Any) -> tuple[str, ...]:
         if not isinstance(fills, Sequence) or isinstance(fills, str):
             raise _Shape(f"fills is {_named(fills)}, not a list of ids")
         return tuple(str(fill) for fill in fills[self._fills :])
+
+
+def _told(order: Mapping[Any, Any]) -> tuple[object, object, object]:
+    return order.get("status"), order.get("filled", "0"), order.get("order_id")
+
+
+def _belief(intent: object, order: Mapping[Any, Any]) -> OrderBelief:
+    state, filled, order_id = _told(order)
+    status = str(state)
+    if status not in STATES:
+        raise _Shape(f"the status of order {intent} is {status!r}, not one of {', '.join(sorted(STATES))}")
+    return OrderBelief(str(intent), status, _decimal(filled), str(order_id or ""))
 
 
 class _Shape(Exception):

@@ -192,6 +192,23 @@ def test_an_order_that_is_no_longer_held_is_absent() -> None:
     assert reader.read(orders(I1="new")) is None
 
 
+def test_a_view_that_the_client_changes_in_place_is_read_anew() -> None:
+    reader = Reader()
+    view: dict[str, Any] = {**orders(I1="new"), "positions": {"NQ": "1"}}
+    reader.read(view)
+    view["orders"]["I1"]["status"] = "filled"
+    view["positions"]["NQ"] = "2"
+    belief = reader.read(view)
+    assert (belief.orders, belief.positions) == ((OrderBelief("I1", "filled"),), (("NQ", "2"),))
+    assert reader.read(view) is None
+
+
+def test_what_a_client_tells_beyond_the_documented_is_no_belief() -> None:
+    reader = Reader()
+    reader.read({"orders": {"I1": {"status": "new", "tries": 1}}})
+    assert reader.read({"orders": {"I1": {"status": "new", "tries": 2}}}) is None
+
+
 def test_one_order_in_the_place_of_another_is_noticed() -> None:
     reader = Reader()
     reader.read(orders(I1="new"))
