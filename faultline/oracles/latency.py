@@ -37,9 +37,9 @@ class _Bound:
 class Latency:
     """The time from an intent to its first answer, as percentiles over a run: ``latency: {p99: "< 30s"}``.
 
-    An intent without an answer counts as long as it had waited when the run ended. Percentiles are of the nearest
-    rank: p99 of fewer than 100 intents is the longest. Without a bound it only reports. Raises ValueError for a
-    bound that cannot be read.
+    ``p50``, ``p99`` and ``max`` are upper bounds such as ``"< 30s"`` or ``"<= 500ms"``; without a bound it only
+    reports. An intent without an answer counts as long as it had waited when the run ended. Percentiles are of the
+    nearest rank: p99 of fewer than 100 intents is the longest. Raises ValueError for a bound that cannot be read.
     """
 
     name: ClassVar[str] = "latency"
