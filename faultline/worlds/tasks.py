@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from faultline.worlds.sim.context import INCARNATION
+from faultline.worlds.context import INCARNATION
 
 
 class OwnedTask(asyncio.Task[Any]):

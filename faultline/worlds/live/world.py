@@ -39,15 +39,15 @@ from faultline.venues.interceptor import Interceptor
 from faultline.venues.raw import RawFront
 from faultline.venues.stream import StreamFront
 from faultline.worlds.base import Addresses, Complaint
+from faultline.worlds.context import INCARNATION
 from faultline.worlds.live.context import LiveContext
 from faultline.worlds.live.front import LiveFront, Sent
 from faultline.worlds.live.proxy import FaultProxy
 from faultline.worlds.live.pulse import Pulse
-from faultline.worlds.sim.context import INCARNATION
 from faultline.worlds.sim.guard import Watchdog
-from faultline.worlds.sim.store import INTENT, StoreGuard, memory_folder
-from faultline.worlds.sim.waiting import place
+from faultline.worlds.store import INTENT, StoreGuard, memory_folder
 from faultline.worlds.tasks import OwnedTask, died_of, owned_task, owner_of, tells_its_owner
+from faultline.worlds.waiting import place
 
 T = TypeVar("T")
 LOOPBACK: Final = "127.0.0.1"

@@ -18,7 +18,7 @@ import asyncio
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Literal
 
-from faultline.worlds.sim.context import INCARNATION
+from faultline.worlds.context import INCARNATION
 
 if TYPE_CHECKING:
     from faultline.worlds.sim.loop import SimLoop

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-_HERE: Final = str(Path(__file__).parent)
+_HERE: Final = str(Path(__file__).parents[1])  # all of worlds/
 _LIBRARIES: Final = "site-packages"
 _STANDARD_LIBRARY: Final = str(Path(threading.__file__).parent)
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from faultline.worlds.context import INCARNATION
 from faultline.worlds.sim.active import running
-from faultline.worlds.sim.context import HOST, INCARNATION
+from faultline.worlds.sim.context import HOST
 from faultline.worlds.sim.patches import Patches
 
 if TYPE_CHECKING:

@@ -30,11 +30,11 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from faultline.errors import SimDeadlock, SimLivelock, SimTimeLimit
+from faultline.worlds.context import INCARNATION
 from faultline.worlds.sim.active import STATE
-from faultline.worlds.sim.context import INCARNATION
 from faultline.worlds.sim.endpoints import SimulatedEndpoints
 from faultline.worlds.sim.handles import Arrival, Handle, SimFuture, SimTask, Timer, every_task
-from faultline.worlds.sim.waiting import describe_waiting
+from faultline.worlds.waiting import describe_waiting
 
 if TYPE_CHECKING:
     import socket

@@ -26,11 +26,12 @@ from faultline.venues.raw import RawFront
 from faultline.venues.rest import AiohttpFront
 from faultline.venues.stream import StreamFront
 from faultline.worlds.base import Addresses, Complaint
-from faultline.worlds.sim.context import HOST, INCARNATION
+from faultline.worlds.context import INCARNATION
+from faultline.worlds.sim.context import HOST
 from faultline.worlds.sim.simulation import Simulation
-from faultline.worlds.sim.store import INTENT, StoreGuard, memory_folder
-from faultline.worlds.sim.waiting import place
+from faultline.worlds.store import INTENT, StoreGuard, memory_folder
 from faultline.worlds.tasks import died_of, owner_of, tells_its_owner
+from faultline.worlds.waiting import place
 
 T = TypeVar("T")
 FRONTS: Final[Mapping[str, type[RawFront] | type[AiohttpFront]]] = MappingProxyType(

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from faultline.faults.actions import Action
 from faultline.faults.points import Moment
-from faultline.worlds.sim.context import HOST, INCARNATION
+from faultline.worlds.context import INCARNATION
+from faultline.worlds.sim.context import HOST
 from faultline.worlds.sim.simulation import Simulation
 
 VENUE = "api.venue.test"

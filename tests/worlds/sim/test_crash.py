@@ -17,7 +17,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from faultline.worlds.sim.context import HOST, INCARNATION
+from faultline.worlds.context import INCARNATION
+from faultline.worlds.sim.context import HOST
 from faultline.worlds.sim.simulation import Simulation
 from tests.worlds.sim.kit import VENUE, Recorder, Table, as_client, http_venue, new_simulation
 

@@ -20,7 +20,8 @@ from faultline.faults.injector import Decision, Injector
 from faultline.faults.points import Moment, Plane
 from faultline.history import History
 from faultline.history.event import Resolved
-from faultline.worlds.sim.context import HOST, INCARNATION
+from faultline.worlds.context import INCARNATION
+from faultline.worlds.sim.context import HOST
 from faultline.worlds.sim.world import SimWorld
 
 Client = Callable[[str], Any]
@@ -568,7 +569,7 @@ def test_outside_of_a_run_sqlite_is_what_it_was(tmp_path: Path) -> None:
 def test_nothing_is_wrapped_before_the_first_run() -> None:
     code = (
         "import sqlite3; real = sqlite3.connect\n"
-        "import faultline.worlds.sim.world, faultline.worlds.sim.store\n"
+        "import faultline.worlds.sim.world, faultline.worlds.store\n"
         "assert sqlite3.connect is real"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

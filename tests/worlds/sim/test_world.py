@@ -25,9 +25,10 @@ from faultline.venues import PROFILES
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.settings import GenericSettings
 from faultline.worlds.base import Addresses
-from faultline.worlds.sim.context import HOST, INCARNATION
-from faultline.worlds.sim.store import memory_folder
+from faultline.worlds.context import INCARNATION
+from faultline.worlds.sim.context import HOST
 from faultline.worlds.sim.world import SimWorld
+from faultline.worlds.store import memory_folder
 
 
 def new_world(**options: Any) -> SimWorld:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from faultline.errors import SimEscape
-from faultline.worlds.sim.context import INCARNATION
-from faultline.worlds.sim.store import StoreGuard
+from faultline.worlds.context import INCARNATION
+from faultline.worlds.store import StoreGuard
 
 
 def refuse(what: str, instead: str) -> SimEscape:

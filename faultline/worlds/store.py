@@ -1,4 +1,4 @@
-"""SQLite in the simulated world: fault points at its statements and commits, and a crash that stops in the middle.
+"""SQLite of a client: fault points at its statements and commits, and a crash that stops in the middle.
 
 SQLite's clock and its busy wait are C code, so what the world needs is wrapped around :func:`sqlite3.connect`: the
 connection that it returns inside a run is a subclass that asks for faults before each statement that writes and
@@ -39,8 +39,8 @@ from faultline.errors import FaultlineError
 from faultline.faults.actions import Action, Crash, Restart, StoreError
 from faultline.faults.injector import Injector
 from faultline.faults.points import Plane
-from faultline.worlds.sim.context import INCARNATION
-from faultline.worlds.sim.journal import Journal
+from faultline.worlds.context import INCARNATION
+from faultline.worlds.journal import Journal
 
 INTENT: Final[ContextVar[str]] = ContextVar("faultline_intent", default="")
 """The intent on whose behalf the client is running, where the driver knows."""
