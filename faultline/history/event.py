@@ -104,7 +104,8 @@ class Boot(Event, frozen=True, tag="boot"):
 
 
 class Crashed(Event, frozen=True, tag="crash"):
-    """A client process ended: ``how`` is ``fin`` or ``silence`` (died) or ``stop`` (orderly)."""
+    """A client process ended: ``how`` is ``fin`` or ``silence`` (died), ``stop`` (orderly) or ``exit`` (it could not
+    start)."""
 
     incarnation: int
     how: str
@@ -237,7 +238,8 @@ class Resolved(Event, frozen=True, tag="resolved"):
 
 
 class Stuck(Event, frozen=True, tag="stuck"):
-    """A task of the client that still waited at judgement although nothing was left to wait for."""
+    """A task of the client that still waited although nothing was left to wait for: at judgement, or when its process
+    was stopped. ``start()``, ``stop()`` and intents that were never answered count too."""
 
     task: str
     waiting_at: str = ""
