@@ -102,8 +102,13 @@ class StoreGuard:
 
     def arm(self, injector: Injector, upon: Callable[[Action], object]) -> None:
         """From now on ask ``injector``; ``upon`` carries out a crash or a restart that strikes here."""
-        self._injector = injector
+        self._injector = injector if injector.concerns(Plane.TARGET) else None
         self._upon = upon
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything can strike here in this run."""
+        return self._injector is not None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -230,6 +235,8 @@ class _GuardedCursor(sqlite3.Cursor):
         return cast("_GuardedCursor", connection.asked(lambda: script(sql_script), commits=True))
 
     def _run(self, sql: str, statement: Callable[[], Any]) -> Any:
+        if _guard is None or not _guard.asks:
+            return statement()
         word = _first_word(sql)
         if not _writes(sql, word):
             return statement()
