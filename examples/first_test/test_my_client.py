@@ -24,5 +24,5 @@ async def test_orders_survive_lost_responses(faultline: fl.Session) -> None:
 
 async def test_a_new_key_for_each_try_buys_twice(faultline: fl.Session) -> None:
     await buy_through_a_lost_response(faultline, HastyClient)
-    with pytest.raises(fl.CheckFailed, match="I1 .* became 2 orders"):
+    with pytest.raises(fl.CheckFailed, match=r"I1 .* became 2 orders"):
         faultline.check(fl.oracles.NoDuplicates())

@@ -23,12 +23,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import count
 from pathlib import Path
 from tempfile import gettempdir
@@ -69,6 +70,7 @@ def memory_folder() -> Path:
     Not by ``tempfile``, which would draw from the simulated entropy for its name.
     """
     root = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path(gettempdir())
+    _sweep(root)
     while True:
         folder = root / f"faultline-{os.getpid()}-{next(_folders)}"
         try:
@@ -76,6 +78,25 @@ def memory_folder() -> Path:
         except FileExistsError:
             continue
         return folder
+
+
+@cache
+def _sweep(root: Path) -> None:
+    """Remove, once, what processes left behind that were killed before they could."""
+    for folder in root.glob("faultline-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and not _alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 class StoreGuard:
