@@ -42,7 +42,9 @@ class Shared:
         ours: HarnessError | None = None
         for complaint in self.world.complaints():
             if complaint.what == "unhandled" and not complaint.incarnation:
-                ours = ours or HarnessError(f"faultline broke: {complaint.detail}")
+                if ours is None:
+                    ours = HarnessError(f"faultline broke: {complaint.detail}")
+                    ours.__cause__ = complaint.error
                 continue
             trouble = Trouble(self.world.now_s(), complaint.what, self.plain(complaint.detail), complaint.incarnation)
             self.history.append(trouble)

@@ -217,6 +217,7 @@ def test_a_venue_that_breaks_is_our_fault_and_names_the_error(monkeypatch: pytes
     played = run(planned(expect=[NoDuplicates()]), 1)
     assert isinstance(played.error, HarnessError)
     assert "ZeroDivisionError: the book is empty" in str(played.error)
+    assert isinstance(played.error.__cause__, ZeroDivisionError), "with the traceback that says where"
     assert played.virtual_s < 5, "and it ends the run"
 
 

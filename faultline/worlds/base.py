@@ -32,12 +32,14 @@ class Addresses:
 class Complaint:
     """Something in the client's code that this world saw and a history should tell: see ``history.event.Trouble``.
 
-    An unhandled exception without an incarnation is none of a client's that the driver booted.
+    An unhandled exception without an incarnation is none of a client's that the driver booted. ``error`` is the
+    exception itself, where there is one.
     """
 
     what: Literal["unhandled", "blocking", "escape", "swallowed"]
     detail: str
     incarnation: int = 0
+    error: BaseException | None = None
 
 
 class World(Protocol):

@@ -327,7 +327,7 @@ class LiveWorld:
         if owner is None and (error is None or not tells_its_owner(context)):
             return  # something that was forgotten, and nobody knows by whom
         detail = f"{what}: {type(error).__name__}: {error}" if error is not None else str(what)
-        self._complaints.append(Complaint("unhandled", detail, owner or 0))
+        self._complaints.append(Complaint("unhandled", detail, owner or 0, error))
 
     def complaints(self) -> list[Complaint]:
         """Unhandled exceptions since the last call."""

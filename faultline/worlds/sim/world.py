@@ -245,7 +245,7 @@ class SimWorld:
         if owner is None and (error is None or not tells_its_owner(context)):
             return  # something that was forgotten, and nobody knows by whom
         detail = f"{what}: {type(error).__name__}: {error}" if error is not None else str(what)
-        self._complaints.append(Complaint("unhandled", detail, owner or 0))
+        self._complaints.append(Complaint("unhandled", detail, owner or 0, error))
 
     def complaints(self) -> list[Complaint]:
         """Unhandled exceptions, blocking calls and escapes since the last call."""
