@@ -19,7 +19,7 @@ from typing import Final
 
 from benchmarks.figure import Figure
 
-BENCHMARKS: Final = ("sim_http", "sim_ws", "day", "runs", "memory", "history", "startup", "oracles", "proxy")
+BENCHMARKS: Final = ("sim_http", "sim_ws", "day", "runs", "memory", "history", "startup", "oracles", "proxy", "gateway")
 
 
 def _chosen(names: Sequence[str]) -> list[str]:

@@ -37,6 +37,7 @@ __all__ = [
 _HOMES = {
     "CheckFailed": "faultline.session",
     "FaultlineError": "faultline.errors",
+    "Gateway": "faultline.gateway",
     "History": "faultline.history",
     "Run": "faultline.runner",
     "ScenarioError": "faultline.errors",

@@ -10,22 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import dropwhile
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from faultline.clockwork import Clockwork
+from faultline.byhand import Injections, Intents, Wanted
 from faultline.errors import SimEscape, UsageError
 from faultline.faults.actions import Action, Cut, ExpireTokens
 from faultline.faults.base import Fault
-from faultline.faults.chance import Chance
-from faultline.faults.deciders import Rules, Tick
-from faultline.faults.injector import Decision, EffectKnown, Injector
-from faultline.faults.points import Moment, Plane
+from faultline.faults.deciders import Tick
+from faultline.faults.injector import EffectKnown
+from faultline.faults.points import Plane
 from faultline.history import History
 from faultline.history.attribution import Attribution
 from faultline.history.contract import ClientPolicy
-from faultline.history.event import Answer, Belief, Contracted, Intent, OrderBelief, Outcome, Phase, Trouble
+from faultline.history.event import Belief, Contracted, OrderBelief, Phase, Trouble
 from faultline.oracles.base import Oracle, Verdict
 from faultline.runner import judge
 from faultline.scenario.document import did_you_mean
@@ -67,25 +65,6 @@ class RunningVenue:
     client_secret: str
 
 
-class Wanted:
-    """An intent in progress. Set ``outcome`` when the client's answer is something else than done."""
-
-    def __init__(self, id: str) -> None:
-        self.id = id
-        self.outcome: Outcome = "ok"
-
-
-class _Injected:
-    """The decider of a session: whatever is injected at the moment."""
-
-    def __init__(self) -> None:
-        self.rules: list[Rules] = []
-        self.planes = frozenset(Plane)
-
-    def decide(self, moment: Moment) -> tuple[Decision, ...]:
-        return tuple(decision for rules in self.rules for decision in rules.decide(moment))
-
-
 @dataclass(frozen=True, slots=True)
 class _Stand:
     """The venue of a session and what stands around it."""
@@ -93,7 +72,6 @@ class _Stand:
     profile: Profile
     venue: SimulatedVenue
     interceptor: Interceptor
-    clock: Clockwork
 
 
 class Session:
@@ -106,14 +84,12 @@ class Session:
         self.seed = seed
         self.history = History()
         self._world = WORLDS["sim"].make(seed, TIME_LIMIT_S)
-        self._injected = _Injected()
-        self._injector = Injector(self._injected, self.history, self._world.now_s, self._world.context().wall_s)
+        self._injections = Injections(seed, self.history, self._world.now_s, self._world.context().wall_s)
+        self._injector = self._injections.injector
         self._policy = ClientPolicy()
         self._shared = Shared(self._world, self.history, self._injector, Attribution(self._policy))
-        self._injections = 0
-        self._intents = 0
+        self._intents = Intents(self.history, self._shared.attribution, self._world.now_s, self._shared.plain)
         self._stand: _Stand | None = None
-        self._wound: dict[Rules, list[int]] = {}
 
     def run(self, test: Callable[[], Awaitable[T]]) -> T:
         """Run ``test`` in the simulated world and tear it down. A session runs once.
@@ -163,8 +139,8 @@ class Session:
         )
         world.arm(self._injector, self._upon)
         addresses = await world.listen(venue, interceptor)
-        self._stand = _Stand(chosen, venue, interceptor, Clockwork(self._injector, world.now_s, self._carry_out))
-        self._injector.on_mark(self._marked)
+        self._stand = _Stand(chosen, venue, interceptor)
+        self._injections.start(self._carry_out)
         client_id, client_secret = chosen.credentials
         return RunningVenue(addresses.rest_url, addresses.stream_url, client_id, client_secret)
 
@@ -185,32 +161,8 @@ class Session:
         stand = self._standing("inject a fault")
         for fault in faults:
             _check(fault, stand.profile)
-        self._injections += 1
-        mark = f"injection {self._injections}"
-        placed = [replace(fault, after=mark) if fault.after is None else fault for fault in faults]
-        # Two blocks with the same faults must not make the same draws.
-        rules = Rules(placed, int(Chance(self.seed, mark).random() * 2**32))
-        self._injector.mark(mark)
-        self._injected.rules.append(rules)
-        self._wound[rules] = []
-        for known, t_s in self._injector.marks.items():
-            self._wind(rules, known, t_s)
-        self._injector.armed = True
-        try:
+        with self._injections.inject(faults):
             yield
-        finally:
-            stand.clock.stop(self._wound.pop(rules))
-            self._injected.rules.remove(rules)
-            self._injector.armed = self._injector.armed and bool(self._injected.rules)
-
-    def _marked(self, mark: str, t_s: float) -> None:
-        for rules in self._wound:
-            self._wind(rules, mark, t_s)
-
-    def _wind(self, rules: Rules, mark: str, t_s: float) -> None:
-        now_s = self.now_s()
-        chains = [dropwhile(lambda tick: tick.at_s < now_s, ticks) for ticks in rules.ticks(mark, t_s)]
-        self._wound[rules] += self._standing("wait for a mark").clock.wind(chains)
 
     def _carry_out(self, tick: Tick) -> EffectKnown:
         action = tick.action
@@ -237,29 +189,8 @@ class Session:
         without a price) is what ties the venue's orders to this intent, so make it unique within a test.
         """
         self._standing("want something of it")
-        self._intents += 1
-        wanted = Wanted(f"I{self._intents}")
-        intent = Intent(
-            self.now_s(),
-            wanted.id,
-            "place",
-            symbol=symbol,
-            side=side,
-            quantity=str(quantity),
-            price=str(price),
-            order_type="limit" if price != "" else "market",
-        )
-        self._shared.attribution.announce(intent)
-        self.history.append(intent)
-        detail = ""
-        try:
+        with self._intents.want(side, quantity, price, symbol) as wanted:
             yield wanted
-        except BaseException as error:
-            wanted.outcome = "info"
-            detail = self._shared.plain(error)
-            raise
-        finally:
-            self.history.append(Answer(self.now_s(), wanted.id, wanted.outcome, 1, detail))
 
     def believe(
         self,

@@ -24,7 +24,8 @@ LAYERS = [
     {"search"},
     {"campaign"},
     {"reports"},
-    {"session"},
+    {"byhand"},
+    {"session", "gateway"},
     {"cli", "pytest_plugin", "__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

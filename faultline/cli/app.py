@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "list": "List scenarios, faults or oracles.",
     "replay": "Repeat a saved schedule.",
     "proxy": "Proxy TCP connections with faults, driven by any client of Toxiproxy.",
+    "gateway": "Forward HTTP and WebSocket to an upstream, with faults on the messages.",
     "schema": "Print the JSON Schema of scenario files.",
 }
 """Name and short help of each command; module ``faultline.cli.<name>_command`` holds it as ``command``."""

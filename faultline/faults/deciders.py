@@ -107,6 +107,10 @@ class Rules:
         rules = self._index.about(moment.point)
         return tuple(decision for rule in rules for decision in rule.decisions(moment)) if rules else ()
 
+    def concern(self, plane: Plane, endpoint: str) -> bool:
+        """Whether any rule is about requests to ``endpoint``, before or after their effect."""
+        return any(self._index.about(Point(plane, endpoint, "-", 1, phase)) for phase in ("before", "after"))
+
     def ticks(self, mark: str | None, t_s: float) -> Sequence[Iterator[Tick]]:
         """The strikes of the clocked rules that count from ``mark``."""
         return [rule.ticks(t_s) for rule in self._rules if rule.fault.by_the_clock and rule.fault.after == mark]

@@ -14,6 +14,7 @@ import msgspec
 
 from faultline.faults.actions import How
 from faultline.faults.chance import Chance
+from faultline.faults.injector import EffectKnown
 from faultline.history.attribution import Identity
 
 
@@ -48,11 +49,24 @@ class Response(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
 
 
+class Begun(Response, frozen=True):
+    """A response whose body is still coming: ``body`` is its beginning.
+
+    ``length`` is the size of all of it; None where nobody knows, and then it goes out chunked.
+    """
+
+    length: int | None = None
+
+
 class Broken(msgspec.Struct, frozen=True):
-    """Instead of a response: send ``partial`` (bytes of the serialised response), then end the connection ``how``."""
+    """Instead of a response: send ``partial`` (bytes of the serialised response), then end the connection ``how``.
+
+    ``more_bytes`` follow from what was still coming, where a :class:`Begun` response is cut beyond its beginning.
+    """
 
     how: How
     partial: bytes = b""
+    more_bytes: int = 0
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -117,15 +131,8 @@ class Connection(Protocol):
         ...
 
 
-class Venue(Protocol):
-    """A remote API: REST and, where it has one, a stream."""
-
-    stream: str
-    """Name of its stream in fault points: ``user`` for ``stream user``."""
-
-    def handle(self, request: Request) -> Response:
-        """Answer a request. Synchronous: its effect is in the ledger when it returns."""
-        ...
+class Shown(Protocol):
+    """What can be told of a request from its outside."""
 
     def identify(self, request: Request) -> Identity:
         """What a request shows of itself, for attribution. Never raises."""
@@ -137,6 +144,37 @@ class Venue(Protocol):
 
     def token_of(self, request: Request) -> str:
         """The alias of the token that a request carries, or the empty string."""
+        ...
+
+
+class Forwarded(msgspec.Struct, frozen=True):
+    """What came of a request that was sent on: the response (or what to do instead of one), and what is known of its
+    effect."""
+
+    response: Response | Broken
+    effect: EffectKnown
+
+
+class Upstream(Shown, Protocol):
+    """A real API that is asked for the answer."""
+
+    async def forward(self, request: Request, late: bool) -> Forwarded:
+        """Ask for the answer. ``late``: faults struck the request, so it arrives whether or not its client waits."""
+        ...
+
+    def forward_copy(self, request: Request) -> None:
+        """Begin to send a copy that a fault made. Nobody waits for its answer."""
+        ...
+
+
+class Venue(Shown, Protocol):
+    """A remote API: REST and, where it has one, a stream."""
+
+    stream: str
+    """Name of its stream in fault points: ``user`` for ``stream user``."""
+
+    def handle(self, request: Request) -> Response:
+        """Answer a request. Synchronous: its effect is in the ledger when it returns."""
         ...
 
     def effects(self) -> int:

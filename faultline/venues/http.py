@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from faultline.venues.base import Response
+from faultline.venues.base import Begun, Response
 
 HEAD_MAX_BYTES: Final = 64 * 1024
 BODY_MAX_BYTES: Final = 8 * 1024 * 1024
@@ -61,16 +61,25 @@ class Incoming:
 
 
 def serialise(response: Response, *, bodiless: bool = False, close: bool = False) -> bytes:
-    """``response`` as bytes. ``bodiless`` answers a HEAD; ``close`` announces the end of the connection."""
+    """``response`` as bytes. ``bodiless`` answers a HEAD; ``close`` announces the end of the connection.
+
+    Of a :class:`Begun` response it is the head with the beginning of the body.
+    """
     status = response.status
     lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
     if status >= 200 and status not in _BODILESS:
-        lines.append(f"Content-Length: {len(response.body)}")
+        length = response.length if isinstance(response, Begun) else len(response.body)
+        lines.append("Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}")
     if close:
         lines.append("Connection: close")
     head = "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
-    return head if bodiless or status in _BODILESS else head + response.body
+    if bodiless or status in _BODILESS:
+        return head
+    body = response.body
+    if body and isinstance(response, Begun) and response.length is None:
+        body = b"%x\r\n%b\r\n" % (len(body), body)
+    return head + body
 
 
 def split_target(target: str) -> tuple[str, dict[str, str]]:

@@ -3,6 +3,7 @@
 Adapters bring requests here, and messages on their way out; both are our own small values, so the same code serves
 the raw front, aiohttp.web and any upstream. Around a venue's own handler it knows whether the effect was applied:
 the ledger grew while the handler ran, or it did not. (The phase alone says "applied" even for a refused order.)
+Around an upstream that is not ours, it knows what that answered.
 
 Requests are here, messages of streams in :mod:`faultline.venues.message_interceptor`.
 """
@@ -24,7 +25,7 @@ from faultline.faults.points import Plane
 from faultline.history import History
 from faultline.history.attribution import Attribution
 from faultline.history.event import Answered, Received
-from faultline.venues.base import Broken, Request, Response, Venue
+from faultline.venues.base import Broken, Request, Response, Shown, Upstream, Venue
 from faultline.venues.http import serialise
 from faultline.venues.message_interceptor import MessageInterceptor, Upon
 
@@ -70,7 +71,7 @@ class Interceptor(MessageInterceptor):
         self.in_flight += 1
         waiting: list[int] = []
         try:
-            early = await self._before(arrival, venue, waiting)
+            early = await self._before(arrival, venue, venue.handle, waiting)
             if early is not None:
                 self._resolve(waiting, "not_applied")
                 return early
@@ -82,7 +83,26 @@ class Interceptor(MessageInterceptor):
         finally:
             self.in_flight -= 1
 
-    def _arrive(self, request: Request, venue: Venue, *, copy_of: int = 0) -> _Arrival:
+    async def forward(self, request: Request, upstream: Upstream) -> Response | Broken:
+        """As :meth:`request`, where a real API is asked for the answer."""
+        arrival = self._arrive(request, upstream)
+        self.in_flight += 1
+        waiting: list[int] = []
+        try:
+            early = await self._before(arrival, upstream, upstream.forward_copy, waiting)
+            if early is not None:
+                self._resolve(waiting, "not_applied")
+                return early
+            forwarded = await upstream.forward(arrival.request, bool(waiting))
+            self._resolve(waiting, forwarded.effect)
+            if isinstance(forwarded.response, Broken):
+                self._answered(arrival, 0, "lost")
+                return forwarded.response
+            return await self._after(arrival, forwarded.response, forwarded.effect)
+        finally:
+            self.in_flight -= 1
+
+    def _arrive(self, request: Request, venue: Shown, *, copy_of: int = 0) -> _Arrival:
         endpoint = venue.endpoint(request)
         identity = venue.identify(request)
         intent, _ = self._attribution.intent_of(identity)
@@ -126,7 +146,9 @@ class Interceptor(MessageInterceptor):
         for receipt in receipts:
             self._injector.resolve(receipt, effect)
 
-    async def _before(self, arrival: _Arrival, venue: Venue, waiting: list[int]) -> Response | Broken | None:
+    async def _before(
+        self, arrival: _Arrival, venue: Shown, handle: Callable[[Request], object], waiting: list[int]
+    ) -> Response | Broken | None:
         """What the client gets without the venue ever seeing the request, if so. ``waiting`` collects the receipts
         that only the effect can resolve."""
         for receipt, action in self._ask(arrival, "before", len(arrival.request.body)):
@@ -138,7 +160,7 @@ class Interceptor(MessageInterceptor):
                 case Reply():
                     return self._replied(arrival, action)
                 case Duplicate(copies=copies, gap_s=gap_s):
-                    self._copy(arrival, venue, copies, gap_s)
+                    self._copy(arrival, venue, handle, copies, gap_s)
                 case _:
                     await self._wait_or_act(action)
         return None
@@ -152,21 +174,23 @@ class Interceptor(MessageInterceptor):
                     sent = serialise(response)
                     fate = "lost" if not after_bytes else "cut" if after_bytes < len(sent) else fate
                     self._answered(arrival, response.status, fate, response.headers)
-                    return Broken(how, sent[:after_bytes])
+                    return Broken(how, sent[:after_bytes], max(0, after_bytes - len(sent)))
                 case Reply():
                     return self._replied(arrival, action)
                 case Replace(payload=payload):
-                    response = replace(response, body=payload)
+                    response = Response(response.status, payload, response.headers)
                     fate = "replaced"
                 case _:
                     await self._wait_or_act(action)
         self._answered(arrival, response.status, fate, response.headers)
         return response
 
-    def _copy(self, arrival: _Arrival, venue: Venue, copies: int, gap_s: float) -> None:
+    def _copy(
+        self, arrival: _Arrival, venue: Shown, handle: Callable[[Request], object], copies: int, gap_s: float
+    ) -> None:
         def deliver() -> None:
             self.in_flight -= 1
-            venue.handle(self._arrive(arrival.request, venue, copy_of=arrival.number).request)
+            handle(self._arrive(arrival.request, venue, copy_of=arrival.number).request)
 
         loop = asyncio.get_running_loop()
         for ordinal in range(1, copies + 1):

@@ -1,0 +1,181 @@
+"""The ledger of an upstream that is not ours: what took effect there, read from what it was asked and answered.
+
+A rule says which requests are effects and where their key and their id are. An answer with a success and an id that
+is new is one effect, also when a fault keeps the client from seeing it; an id that was there before is the upstream's
+own answer to a repeated key. An effect that was asked for and never answered may have happened: it is written as one
+that belongs to nobody, so that duplicates and losses are unknown instead of guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+
+from faultline.history import Aliases, History
+from faultline.history.attribution import Attribution, Identity
+from faultline.history.event import Effect, Intent
+from faultline.venues.base import Request, Response
+
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True)
+class EffectRule:
+    """Requests that are effects: ``on`` as in faults (``POST /orders``).
+
+    ``id`` says where the answer names what was made, ``key`` where the request has its idempotency key: ``header
+    NAME`` or ``json a.b.0`` (a path in the body; a number picks an item of a list). ``statuses`` are the answers
+    that mean done (any 2xx when empty). ``price``, ``quantity``, ``symbol`` and ``side`` are places in the request
+    that tell one intent from another. Raises ValueError for a place that is neither.
+    """
+
+    on: str
+    id: str = "json id"
+    key: str = ""
+    statuses: tuple[int, ...] = ()
+    price: str = ""
+    quantity: str = ""
+    symbol: str = ""
+    side: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.on.strip():
+            raise ValueError("on is empty; write it like POST /orders")
+        if not self.id:
+            raise ValueError("id is empty; say where the answer has it, like json id or header Location")
+        for name in ("id", "key", "price", "quantity", "symbol", "side"):
+            place = getattr(self, name)
+            kind, _, where = place.partition(" ")
+            if place and (kind not in ("header", "json") or not where.strip()):
+                raise ValueError(f"{name} is {place!r}; write header NAME or json path.to.it")
+
+    def succeeded(self, status: int) -> bool:
+        """Whether an answer with this status means that it was done."""
+        return status in self.statuses if self.statuses else 200 <= status < 300
+
+
+def found(place: str, headers: Mapping[str, str], body: object) -> str:
+    """What stands at a place such as ``header Location`` or ``json order.id``; empty where nothing does."""
+    kind, _, where = place.partition(" ")
+    where = where.strip()
+    if kind == "header":
+        return headers.get(where.lower(), "")
+    for part in where.split(".") if where else ():
+        if isinstance(body, dict):
+            body = body.get(part)
+        elif isinstance(body, list) and part.isdigit() and int(part) < len(body):
+            body = body[int(part)]
+        else:
+            return ""
+    return str(body) if isinstance(body, str | int | float) and not isinstance(body, bool) and where else ""
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return _decode(body) if body else None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _amount(text: str) -> str:
+    try:
+        return text if Decimal(text).is_finite() else "0"
+    except InvalidOperation:
+        return "0"
+
+
+class EffectLedger:
+    """Writes effects by ``rules``. ``by_key`` says whether a new key is an intent of its own, as it is for a client
+    that keeps its key over retries while nobody else says what is wanted."""
+
+    def __init__(
+        self,
+        rules: Sequence[EffectRule],
+        history: History,
+        attribution: Attribution,
+        aliases: Aliases,
+        now_s: Callable[[], float],
+        by_key: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._rules = tuple(rules)
+        self._history = history
+        self._attribution = attribution
+        self._aliases = aliases
+        self._now_s = now_s
+        self._by_key = by_key
+        self._known: set[str] = set()
+        self._announced: set[str] = set()
+        self._lines = 0
+
+    def rule(self, endpoint: str) -> EffectRule | None:
+        """The first rule that is about this endpoint."""
+        return next((rule for rule in self._rules if fnmatchcase(endpoint, rule.on)), None)
+
+    def identity(self, rule: EffectRule, request: Request) -> Identity:
+        """What a request shows of itself. A key that nobody announced becomes an intent, where keys do that."""
+        body = _parsed(request.body)
+        fields = tuple(
+            (name, value)
+            for name in ("price", "quantity", "symbol", "side")
+            if (place := getattr(rule, name)) and (value := found(place, request.headers, body))
+        )
+        key = self._aliases.scrub(found(rule.key, request.headers, body)) if rule.key else ""
+        identity = Identity(key=key, fields=fields, op="place")
+        if key and self._by_key() and key not in self._announced and self._attribution.intent_of(identity)[0] is None:
+            self._announced.add(key)
+            intent = Intent(self._now_s(), key, "place")
+            self._attribution.announce(intent)
+            self._history.append(intent)
+        return identity
+
+    def answered(self, rule: EffectRule, identity: Identity, request: Request, response: Response) -> bool:
+        """Note what an answer means. Returns whether it is a success."""
+        if not rule.succeeded(response.status):
+            if 400 <= response.status < 500:
+                self._write("reject", "", identity, request, "rejected")
+            elif response.status >= 500:
+                self.unanswered(identity, request)
+            return False
+        headers = {name.lower(): value for name, value in response.headers}
+        id = self._aliases.scrub(found(rule.id, headers, _parsed(response.body)))
+        if id and id in self._known:
+            return True
+        self._known.add(id)
+        self._write("order", id, identity, request, "new")
+        return True
+
+    def unanswered(self, identity: Identity, request: Request) -> None:
+        """The upstream was asked and gave no answer: what it did is not known."""
+        self._write("order", "", Identity(), request, "new")
+
+    def _write(self, what: Any, id: str, identity: Identity, request: Request, after: str) -> None:
+        self._lines += 1
+        if what == "order" and id:
+            intent, how = self._attribution.tie_order(id, identity)
+        else:
+            # An answer without an id: nobody can say whether it is a new one.
+            intent, how = self._attribution.intent_of(identity) if what == "reject" else (None, "")
+        fields = dict(identity.fields)
+        self._history.append(
+            Effect(
+                t=self._now_s(),
+                sequence=self._lines,
+                what=what,
+                order=id,
+                intent=intent,
+                tied_by=how,
+                before="",
+                after=after,
+                key=identity.key,
+                symbol=fields.get("symbol", ""),
+                side=fields.get("side", ""),
+                quantity=_amount(fields.get("quantity", "0")),
+                price=fields.get("price", ""),
+                request=request.number,
+            )
+        )
