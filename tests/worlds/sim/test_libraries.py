@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
@@ -424,3 +425,26 @@ def test_all_of_it_survives_jitter_and_bytes_in_tiny_pieces() -> None:
                 return [await by_aiohttp("a" * 5000), await by_httpx("h" * 5000), str(await socket.recv())]
 
         assert simulation.run(main) == ["a" * 5000, "h" * 5000, "w" * 5000]
+
+
+def test_the_proxies_of_the_machine_are_not_in_the_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "ws_proxy"):
+        monkeypatch.setenv(name, "http://proxy.corp.test:3128")
+    before = urllib.request.getproxies()
+
+    async def main() -> list[str]:
+        async with (
+            http_venue(),
+            serve(answering, VENUE, 81),
+            httpx_client() as by_httpx,
+            aiohttp.ClientSession(trust_env=True) as session,
+            connect(f"ws://{VENUE}:81") as socket,
+        ):
+            await socket.send("w")
+            async with session.post(URL, data="a") as response:
+                got = str((await response.json())["got"])
+            return [got, await by_httpx("h"), str(await socket.recv())]
+
+    assert new_simulation().run(main) == ["a", "h", "w"]
+    assert urllib.request.getproxies() == before
+    assert before["http"] == "http://proxy.corp.test:3128"
