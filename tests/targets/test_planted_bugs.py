@@ -5,6 +5,7 @@ Differential, as a kill has to be: the same scenario and seed pass while the rul
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,14 +13,15 @@ from typing import Any
 
 import pytest
 
+from faultline.oracles import ORACLES
 from targets import order_settlement, order_sync, rate_gate, venue_auth
 from targets.order_model import Order, Sequence
 from targets.order_settlement import Settlement
 from targets.order_store import OrderStore
 from targets.order_sync import Sync
-from targets.venue_http import Declined, Refused, Unanswered
+from targets.venue_http import Declined, Refused, Unanswered, VenueError
 
-from .conftest import CAREFUL, scenario, verdicts
+from .conftest import CAREFUL, OrderFlow, scenario, verdicts
 
 Patch = pytest.MonkeyPatch
 
@@ -131,6 +133,53 @@ def knows_no_limit(patch: Patch) -> None:
     patch.setattr(rate_gate.Window, "free_at", lambda self: 0.0)
 
 
+def drops_what_got_no_answer(patch: Patch) -> None:
+    async def settles(self: Settlement, order: Order) -> None:
+        await self._store.add_order(order)
+        try:
+            await self._place(order)
+        except VenueError:
+            del self._store.orders[order.intent]
+
+    patch.setattr(Settlement, "settle_order", settles)
+
+
+def never_answers_what_got_no_answer(patch: Patch) -> None:
+    drops_what_got_no_answer(patch)
+    place = OrderFlow.place
+
+    async def places(self: Any, intent_id: str, **terms: Any) -> str:
+        answer: str = await place(self, intent_id, **terms)
+        if intent_id not in self._store.orders:
+            await asyncio.Event().wait()
+        return answer
+
+    patch.setattr(OrderFlow, "place", places)
+
+
+def promises_what_got_no_answer(patch: Patch) -> None:
+    drops_what_got_no_answer(patch)
+    place = OrderFlow.place
+
+    async def places(self: Any, intent_id: str, **terms: Any) -> str:
+        await place(self, intent_id, **terms)
+        return "accepted"
+
+    patch.setattr(OrderFlow, "place", places)
+
+
+def waits_much_too_long(patch: Patch) -> None:
+    patch.setattr(order_settlement, "LATE_S", 500.0)
+
+
+def leaves_its_services_running(patch: Patch) -> None:
+    async def stop(self: Any) -> None:
+        await self._http.close()
+        self._store.close()
+
+    patch.setattr(OrderFlow, "stop", stop)
+
+
 @dataclass(frozen=True)
 class Case:
     plant: Callable[[Patch], None]
@@ -138,12 +187,13 @@ class Case:
     killed_by: str
     venue: str = "profile: generic, idempotency: unique_while_pending"
     workload: str = "orders: 12, rate: 5/s, linger: 30s"
+    bound: str = ""
 
     def text(self) -> str:
         return (
             f"venue: {{{self.venue}}}\nworkload: {{{self.workload}}}\nfaults:\n"
             + "".join(f"  - {fault}\n" for fault in self.fault.split(" & "))
-            + f"expect: [{self.killed_by}]\n"
+            + f"expect: [{self.killed_by}{self.bound}]\n"
         )
 
 
@@ -206,10 +256,30 @@ CASES = [
         venue='profile: generic, rate_limit: [{name: o, limit: 10, window: 1s, weights: {"POST /orders": 1}}]',
         workload="orders: 30, rate: 100/s, linger: 30s",
     ),
+    Case(never_answers_what_got_no_answer, "lost_request: {on: POST /orders, nth: 3}", "no_lost_intent"),
+    Case(promises_what_got_no_answer, "lost_request: {on: POST /orders, nth: 3}", "no_lost_ack"),
+    Case(
+        waits_much_too_long,
+        "lost_request: {on: POST /orders, nth: 3, how: silence}",
+        "recovers",
+        workload="orders: 12, rate: 5/s, linger: 1s",
+        bound=": {within: 45s}",
+    ),
+    Case(
+        waits_much_too_long,
+        "lost_request: {on: POST /orders, nth: 3, how: silence}",
+        "latency",
+        bound=": {max: '< 45s'}",
+    ),
+    Case(leaves_its_services_running, "latency: {on: rest, delay: 1ms}", "no_stuck_tasks"),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.plant.__name__)
+def test_every_oracle_has_a_planted_bug_that_it_sees() -> None:
+    assert {case.killed_by for case in CASES} == set(ORACLES) - {"not_vacuous"}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.plant.__name__}-{case.killed_by}")
 @pytest.mark.parametrize("planted", [False, True], ids=["as it is", "without the rule"])
 def test_a_rule_taken_away_is_missed(case: Case, planted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if planted:
