@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +21,7 @@ from faultline.history.attribution import Attribution, Identity
 from faultline.history.event import Effect, Intent
 from faultline.venues.base import Request, Response
 
+_ENDPOINTS_MAX: Final = 4096
 _decode = msgspec.json.Decoder().decode
 
 
@@ -111,10 +112,15 @@ class EffectLedger:
         self._known: set[str] = set()
         self._announced: set[str] = set()
         self._lines = 0
+        self._rule_of: dict[str, EffectRule | None] = {}
 
     def rule(self, endpoint: str) -> EffectRule | None:
         """The first rule that is about this endpoint."""
-        return next((rule for rule in self._rules if fnmatchcase(endpoint, rule.on)), None)
+        if endpoint not in self._rule_of:
+            if len(self._rule_of) >= _ENDPOINTS_MAX:
+                self._rule_of.clear()
+            self._rule_of[endpoint] = next((rule for rule in self._rules if fnmatchcase(endpoint, rule.on)), None)
+        return self._rule_of[endpoint]
 
     def identity(self, rule: EffectRule, request: Request) -> Identity:
         """What a request shows of itself. A key that nobody announced becomes an intent, where keys do that."""

@@ -200,6 +200,11 @@ class Exchange:
         self.rest = answer
         return Begun(answer.status, bytes(held), headers, length)
 
+    @property
+    def chunked(self) -> bool:
+        """Whether the response that is still coming has no length."""
+        return self.rest is not None and self.rest.content_length is None
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """What is still coming of the response. Ends the upstream's work when the client hangs up meanwhile."""
         answer = self.rest

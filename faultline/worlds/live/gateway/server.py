@@ -236,6 +236,8 @@ class GatewayServer:
             left = broken.more_bytes
             if left:
                 async for piece in exchange.pieces():
+                    if exchange.chunked:
+                        piece = b"%x\r\n%b\r\n" % (len(piece), piece)
                     transport.write(piece[:left])
                     await request.protocol._drain_helper()
                     left -= len(piece)

@@ -235,10 +235,11 @@ async def test_the_effect_of_an_upstream_that_refused_or_was_silent_is_unknown(
         assert [resolved.effect for resolved in gateway.history.of(Resolved)] == ["unknown", "unknown"]
 
 
+@pytest.mark.parametrize("query", [b"?sized", b""])
 @pytest.mark.parametrize("sent_bytes", [50, 2_500_000])
-async def test_a_response_is_cut_after_so_many_bytes(gateway: Gateway, sent_bytes: int) -> None:
+async def test_a_response_is_cut_after_so_many_bytes(gateway: Gateway, sent_bytes: int, query: bytes) -> None:
     with gateway.inject(LostResponse(on="GET /large", sent_bytes=sent_bytes, how="fin")):
-        reader, writer = await raw(gateway, b"GET /large?sized HTTP/1.1\r\nHost: x\r\n\r\n")
+        reader, writer = await raw(gateway, b"GET /large%b HTTP/1.1\r\nHost: x\r\n\r\n" % query)
         assert len(await reader.read()) == sent_bytes
     writer.close()
 
