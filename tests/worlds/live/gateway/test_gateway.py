@@ -168,6 +168,22 @@ async def test_a_request_that_a_fault_made_late_arrives_although_its_client_has_
         await until(lambda: len(upstream.orders) == 1)
 
 
+async def test_hanging_up_on_a_late_request_does_not_end_the_upstreams_work(
+    upstream: Upstream, gateway: Gateway
+) -> None:
+    with gateway.inject(LateRequest(on="GET /slow", by_s=0.001)):
+        _, writer = await raw(gateway, b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(lambda: bool(upstream.requests))
+        http = gateway._server._http
+        assert http is not None
+        writer.close()
+        await until(lambda: not http.ordinals)
+        upstream.let_go.set()
+        await until(lambda: bool(gateway.history.of(Answered)))
+    assert upstream.cancelled == []
+    assert [resolved.effect for resolved in gateway.history.of(Resolved)] == ["applied"]
+
+
 async def test_a_slow_head_and_idle_connections_are_cut_off(upstream: Upstream) -> None:
     async with Gateway(upstream.url, idle_s=0.1) as gateway:
         slow, one = await raw(gateway, b"GET / HTTP/1.1\r\nX-A: ")
