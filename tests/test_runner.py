@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from faultline.errors import HarnessError, SimEscape, SimTimeLimit, TargetError
-from faultline.faults import LateRequest, LostResponse, SlowFill
+from faultline.faults import DuplicateRequest, LateRequest, LostResponse, SlowFill
 from faultline.history import History, read_history
 from faultline.history.event import (
     Answer,
@@ -92,6 +92,13 @@ def test_quiescence_waits_for_a_late_request() -> None:
     played = run(planned(TINY, LateRequest(on="POST /orders", nth=3, by_s=40.0)), 1)
     assert phases(played.history)["quiescence"] > 41.0
     assert max(event.t for event in played.history.of(Effect)) < phases(played.history)["quiescence"]
+
+
+def test_quiescence_waits_for_a_copy_that_is_on_its_way() -> None:
+    played = run(planned(TINY, DuplicateRequest(on="POST /orders", nth=3, gap_s=40.0)), 1)
+    (copied_t,) = [event.t for event in played.history.of(Received) if event.injected]
+    assert copied_t > 40.0
+    assert phases(played.history)["quiescence"] > copied_t
 
 
 def test_quiescence_waits_for_a_fill_that_is_outstanding() -> None:

@@ -242,7 +242,15 @@ def parts_with(upon: dict[type[Action], Callable[[Action], None]]) -> Parts:
 
 
 def virtually(main: Callable[[], Awaitable[None]]) -> None:
-    Simulation(seed=1).run(main)
+    """Run ``main`` in virtual time; an exception in a callback fails the test."""
+    unhandled: list[object] = []
+
+    async def body() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unhandled.append(context))
+        await main()
+
+    Simulation(seed=1).run(body)
+    assert unhandled == []
 
 
 @pytest.mark.parametrize("phase", ["before", "after"])
