@@ -18,6 +18,7 @@ from faultline.plan import Plan, make_plan
 from faultline.runner import Run, run
 from faultline.scenario.load import load
 from faultline.targets import TargetRef
+from faultline.worlds.context import INCARNATION
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 BATCHES: Final = 8
@@ -57,20 +58,27 @@ def figures() -> Iterator[Figure]:
     yield Figure("runs.faults", median(len(done.receipts) for done in first), "faults/run")
     yield Figure("runs.events", median(len(done.history) for done in first), "events/run")
     yield Figure("runs.virtual", median(done.virtual_s for done in first), "virtual s/run")
-    counts = _sampled(plan)
-    total = sum(counts.values())
-    for package, count in counts.most_common():
+    packages, sides = _sampled(plan)
+    total = sum(packages.values())
+    yield Figure("runs.in_the_client_process", 100 * sides["client"] / total, "%")
+    for package, count in packages.most_common():
         if count / total >= 0.005:
             yield Figure(f"runs.share.{package}", 100 * count / total, "%")
 
 
-def _sampled(plan: Plan) -> Counter[str]:
-    """How often each package was found running. Sampled: a profiler's hooks would weigh on what calls most."""
-    counts: Counter[str] = Counter()
+def _sampled(plan: Plan) -> tuple[Counter[str], Counter[str]]:
+    """How often each package was found running, and how often on whose behalf.
+
+    Sampled, because a profiler's hooks would weigh on what calls most. The client's side is its own code, the
+    libraries that it uses, and what the simulated world does for both.
+    """
+    packages: Counter[str] = Counter()
+    sides: Counter[str] = Counter()
 
     def sample(number: int, frame: FrameType | None) -> None:
         if frame is not None:
-            counts[_package(frame.f_code.co_filename)] += 1
+            packages[_package(frame.f_code.co_filename)] += 1
+            sides["harness" if INCARNATION.get() is None else "client"] += 1
 
     before = signal.signal(signal.SIGPROF, sample)
     signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
@@ -80,7 +88,7 @@ def _sampled(plan: Plan) -> Counter[str]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
-    return counts
+    return packages, sides
 
 
 def _package(file: str) -> str:
