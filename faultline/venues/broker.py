@@ -11,6 +11,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_DOWN, Context, Decimal
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -39,6 +40,7 @@ class Refused(Exception):
         self.code = code
 
 
+@lru_cache(maxsize=4096)
 def plain(number: Decimal) -> str:
     """A decimal as text: no exponent, no trailing zeros."""
     return f"{_EXACT.normalize(number) if number else Decimal(0):f}"

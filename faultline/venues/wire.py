@@ -88,7 +88,8 @@ def _reader(kind: type[T]) -> Callable[[bytes | str], T]:
     return read
 
 
-read_placement = _reader(Placement)
+# Asked for twice: whose request it is, and what it wants.
+read_placement = lru_cache(maxsize=16)(_reader(Placement))
 read_login = _reader(Login)
 read_refresh = _reader(Refresh)
 read_replacement = _reader(Replacement)

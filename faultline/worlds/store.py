@@ -273,11 +273,24 @@ def _commits_itself(connection: sqlite3.Connection, word: str) -> bool:
     return autocommit or word not in _OPENS_TRANSACTION
 
 
+class _Unasked(sqlite3.Connection):
+    """A connection in a run where nothing strikes the store."""
+
+    journal: Journal
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(self.journal.instead_of(sql), parameters)
+
+
 def _connect(database: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
     if _guard is None or INCARNATION.get() is None:
         return cast("sqlite3.Connection", _real_connect(database, *args, **kwargs))
     if "factory" in kwargs or len(args) > _ARGUMENTS_BEFORE_FACTORY:
         raise _guard.escaped("sqlite3.connect() with a connection class of its own", _NO_FACTORY)
+    if not _guard.asks:
+        unasked: _Unasked = _real_connect(database, *args, factory=_Unasked, **kwargs)
+        unasked.journal = Journal(unasked)
+        return unasked
     connection: _Guarded = _real_connect(database, *args, factory=_Guarded, **kwargs)
     connection.timeout_s = float(args[0] if args else kwargs.get("timeout", 5.0))
     connection.journal = Journal(connection)

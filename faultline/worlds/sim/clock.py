@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import methodcaller
 from threading import get_ident
 from types import BuiltinFunctionType
 from typing import Any, Final
@@ -78,7 +79,7 @@ def _clock_gettime_s(sim: Running, clock: int) -> float:
 def _virtual_functions() -> dict[str, Callable[..., Any]]:
     """What each function of ``time`` does inside a simulation."""
     functions: dict[str, Callable[..., Any]] = {
-        "time": lambda sim: sim.read_wall_s(),
+        "time": methodcaller("read_wall_s"),
         "time_ns": lambda sim: round(sim.read_wall_s() * 1e6) * 1000,
         "sleep": lambda sim, seconds: sim.blocking_sleep(seconds),
         "clock_gettime": _clock_gettime_s,
@@ -87,7 +88,7 @@ def _virtual_functions() -> dict[str, Callable[..., Any]]:
         "asctime": _formatted(time.asctime, time.localtime),
     }
     for name in ("monotonic", "perf_counter", "process_time", "thread_time"):
-        functions[name] = lambda sim: sim.read_monotonic_s()
+        functions[name] = methodcaller("read_monotonic_s")
         functions[f"{name}_ns"] = lambda sim: int(sim.read_monotonic_s() * 1e9)
     for name in ("gmtime", "localtime", "ctime"):
         functions[name] = _with_default_now(getattr(time, name))
