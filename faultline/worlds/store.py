@@ -41,7 +41,7 @@ from faultline.faults.actions import Action, Crash, Restart, StoreError
 from faultline.faults.injector import Injector
 from faultline.faults.points import Plane
 from faultline.worlds.context import INCARNATION
-from faultline.worlds.journal import Journal
+from faultline.worlds.journal import Journal, with_private_locks
 
 INTENT: Final[ContextVar[str]] = ContextVar("faultline_intent", default="")
 """The intent on whose behalf the client is running, where the driver knows."""
@@ -287,6 +287,8 @@ def _connect(database: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
         return cast("sqlite3.Connection", _real_connect(database, *args, **kwargs))
     if "factory" in kwargs or len(args) > _ARGUMENTS_BEFORE_FACTORY:
         raise _guard.escaped("sqlite3.connect() with a connection class of its own", _NO_FACTORY)
+    if not kwargs.get("uri"):
+        database, kwargs["uri"] = with_private_locks(database)
     if not _guard.asks:
         unasked: _Unasked = _real_connect(database, *args, factory=_Unasked, **kwargs)
         unasked.journal = Journal(unasked)
