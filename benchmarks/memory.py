@@ -23,8 +23,8 @@ from faultline.plan import Plan, make_plan
 from faultline.runner import run
 
 RUNS: Final = 1000
-WARM_UP: Final = 100
-ORDERS: Final = 3
+WARM_UP: Final = 50
+ORDERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
