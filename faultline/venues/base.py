@@ -27,7 +27,7 @@ class Request(msgspec.Struct, frozen=True):
 
     ``connection`` numbers TCP connections from 1. ``sent_s`` is when the client sent it, where the world knows.
     ``number`` counts the arrivals of a run from 1; the interceptor sets it. ``gone`` tells whether the client has hung
-    up meanwhile.
+    up meanwhile. ``target`` is path and query as they were sent: what signatures are made over.
     """
 
     method: str
@@ -39,6 +39,12 @@ class Request(msgspec.Struct, frozen=True):
     sent_s: float | None = None
     number: int = 0
     gone: Callable[[], bool] = _still_there
+    target: str = ""
+
+    @property
+    def raw_query(self) -> str:
+        """The query as it was sent, still percent-encoded."""
+        return self.target.partition("?")[2]
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -124,6 +130,15 @@ class Connection(Protocol):
 
     def push(self, message: Message) -> None:
         """Queue ``message``; order is kept. Does nothing once the connection is gone."""
+        ...
+
+    @property
+    def ponged(self) -> str:
+        """Payload of the last pong frame that arrived; empty before the first."""
+        ...
+
+    def ping(self, payload: str) -> None:
+        """Send a ping frame, past whatever is queued. A peer that lives answers with the same payload."""
         ...
 
     def close(self, code: int, reason: str = "") -> None:

@@ -50,6 +50,7 @@ class Head:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     keep_alive: bool
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _read_head(raw: bytes) -> Head:
     connection = headers.get("connection", "").lower()
     keep_alive = "close" not in connection if minor != "0" else "keep-alive" in connection
     path, query = split_target(target)
-    return Head(method, path, query, headers, keep_alive)
+    return Head(method, path, query, headers, keep_alive, target)
 
 
 # A client sends the same few heads again and again, and a campaign runs the same client thousands of times.

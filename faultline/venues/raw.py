@@ -170,6 +170,7 @@ class RawConnection(asyncio.Protocol):
             self._ordinal,
             sent_s,
             gone=self._transport.is_closing,
+            target=head.target,
         )
         response = await self._front.interceptor.request(request, self._front.venue)
         if self._mute:

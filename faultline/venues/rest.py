@@ -141,6 +141,7 @@ class AiohttpFront:
             ordinal,
             sent_s,
             gone=lambda: request.transport is None or request.transport.is_closing(),
+            target=request.raw_path,
         )
 
     def _origin(self, request: web.BaseRequest) -> tuple[int, float | None]:

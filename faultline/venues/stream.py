@@ -94,6 +94,7 @@ class _Stream(asyncio.Protocol):
         self._over = True
         self.ordinal = 0
         self.waiting = 0
+        self.ponged = ""
 
     @property
     def request(self) -> Request:
@@ -169,7 +170,7 @@ class _Stream(asyncio.Protocol):
         self.ordinal = front.accepted
         path, query = split_target(handshake.path)
         headers = {name.lower(): value for name, value in handshake.headers.raw_items()}
-        self._request = Request("GET", path, query, headers, b"", self.ordinal)
+        self._request = Request("GET", path, query, headers, b"", self.ordinal, target=handshake.path)
         self._over = False
         front.interceptor.opened(front.venue.stream, self.ordinal, self.cut, front.venue.token_of(self._request))
         front.venue.connected(self)
@@ -177,6 +178,8 @@ class _Stream(asyncio.Protocol):
     def _take_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
             self._end(Close.parse(frame.data).code)
+        elif frame.opcode is Opcode.PONG:
+            self.ponged = bytes(frame.data).decode("utf-8", "replace")
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             self._fragments.append(bytes(frame.data))
             if frame.fin:
@@ -192,6 +195,11 @@ class _Stream(asyncio.Protocol):
         self._queue.append(message)
         self.waiting += not message.control
         self._wake()
+
+    def ping(self, payload: str) -> None:
+        if not self._over and self._closing is None:
+            self._protocol.send_ping(payload.encode())
+            self._flush()
 
     def close(self, code: int, reason: str = "") -> None:
         if self._closing is None:

@@ -389,3 +389,17 @@ def test_a_front_gives_a_url_with_its_port() -> None:
 
     check("loopback", "raw")
     check("loopback", "aiohttp")
+
+
+@on_each_front()
+async def test_a_venue_sees_the_target_as_it_was_sent(live: Live) -> None:
+    seen: list[Request] = []
+    venue: Any = live.parts.venue
+    handle = venue.handle
+    venue.handle = lambda request: seen.append(request) or handle(request)
+    async with wire(live) as client:
+        client.send("GET", "/time?b=%20x&a=1%2C2")
+        await client.answer()
+    assert seen[0].target == "/time?b=%20x&a=1%2C2"
+    assert seen[0].raw_query == "b=%20x&a=1%2C2"
+    assert seen[0].query == {"b": " x", "a": "1,2"}

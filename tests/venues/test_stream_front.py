@@ -301,3 +301,20 @@ async def test_a_client_that_ignores_a_close_is_cut_off(live: Live) -> None:
         client.transport.pause_reading()
         assert live.parts.interceptor.cut_streams("stream *", Cut(how="close", code=4000)) == 1
         await until(lambda: not live.stream.connected)
+
+
+@on_each_world(**QUIET)
+async def test_a_venue_sees_which_of_its_pings_was_answered(live: Live) -> None:
+    opened: list[Connection] = []
+    venue: Any = live.parts.venue
+    venue.connected = opened.append
+    async with connect(f"{live.stream_url}/stream?a=b%20c", close_timeout=0.5, ping_interval=None) as client:
+        await until(lambda: bool(opened))
+        connection = opened[0]
+        assert connection.request.raw_query == "a=b%20c"
+        assert connection.ponged == ""
+        connection.ping("1767225600")
+        await until(lambda: connection.ponged == "1767225600")
+        await client.pong("unsolicited")
+        await until(lambda: connection.ponged == "unsolicited")
+    connection.ping("after the end")
