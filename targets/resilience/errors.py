@@ -51,16 +51,32 @@ class DeadlineExceededError(APIError):
     """The total time of an operation, retries included, is over."""
 
 
-class ServiceUnavailableError(ResilienceError):
+class NotSentError(ResilienceError):
+    """Not sent, for a reason on this side of the wire; trying again at once would meet the same reason.
+
+    ``effect`` is unknown only where an earlier attempt of the same operation may have been carried out.
+    ``retry_after_s`` is when it is worth asking again, None where nobody can say.
+    """
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None, effect: Effect = "none") -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.effect: Effect = effect
+
+
+class ServiceUnavailableError(NotSentError):
     """Not sent: the circuit breaker is open."""
 
 
-class QueueFullError(ResilienceError):
+class QueueFullError(NotSentError):
     """Not sent: too many calls already wait for the rate limiter."""
 
 
 class AuthenticationError(APIError):
-    """The venue gives no token, neither by refresh nor by login."""
+    """The venue gives no token, neither by refresh nor by login. What needed the token was not sent."""
+
+    def __init__(self, message: str = "", status_code: int | None = None, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message, status_code, retry_after_s=retry_after_s, effect="none")
 
 
 class MaxReconnectAttemptsError(ResilienceError):
@@ -73,6 +89,13 @@ class StateUnavailableError(ResilienceError):
 
 class ConfigurationError(ResilienceError):
     """A configuration file holds something that cannot be; the message names the place and the range."""
+
+
+def effect_of(error: BaseException) -> Effect:
+    """What the operation that ended with ``error`` may have done. Unknown for every error that says nothing itself."""
+    if isinstance(error, APIError | NotSentError):
+        return error.effect
+    return "none" if isinstance(error, ConnectionRefusedError) else "unknown"
 
 
 def _effect_of(status_code: int | None) -> Effect:
