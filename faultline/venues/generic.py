@@ -1,17 +1,15 @@
 """The generic venue: a small trading API that can be set to behave like the real ones (docs/generic-venue.md).
 
-It routes, checks tokens and limits, asks the injector at its own decisions (accept, match, read), and leaves the
-rest to others: the engine, the waiting, the ledger's record, the stream and the JSON each have their own file.
+It routes, checks tokens and limits, and leaves the rest to others: trading, the stream and the JSON each have their
+own file.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Final
 
-from faultline.faults.actions import ExpireTokens, Reject, Stale
+from faultline.faults.actions import ExpireTokens
 from faultline.faults.injector import Injector
 from faultline.faults.points import Plane
 from faultline.history import Aliases, History
@@ -19,13 +17,12 @@ from faultline.history.attribution import Attribution, Identity
 from faultline.history.event import Connected, TokenEnded, TokenIssued
 from faultline.venues.auth import Auth, Grant
 from faultline.venues.base import Connection, Context, Request, Response
-from faultline.venues.broker import Broker, Order, Placement, Refused, plain
-from faultline.venues.matching import Matching
+from faultline.venues.broker import Entry, Order, Refused, plain
 from faultline.venues.profile import Profile
 from faultline.venues.ratelimit import RateLimiter
-from faultline.venues.record import Record
 from faultline.venues.settings import GenericSettings
 from faultline.venues.topics import Topics
+from faultline.venues.trading import DECISIONS, Trading
 from faultline.venues.wire import (
     ENDPOINTS,
     PUBLIC,
@@ -71,8 +68,6 @@ class GenericVenue:
         self._settings = settings
         self._context = context
         self._history = history
-        self._attribution = attribution
-        self._injector = injector
         self._auth = Auth(
             settings.token_ttl_s, context.new_id, aliases, on_issued=self._token_issued, on_ended=self._token_ended
         )
@@ -80,11 +75,10 @@ class GenericVenue:
             [limit.bucket() for limit in settings.rate_limit], ban_after=settings.ban_after, ban_s=settings.ban_s
         )
         self._topics = Topics(settings, context, snapshot=self._open_orders, on_subscribed=self._subscribed)
-        self._record = Record(history, attribution, injector, self._topics, sequences=settings.sequences)
-        self._broker = Broker(settings.idempotency, Decimal(str(settings.fee)), self._record.enter)
-        self._matching = Matching(settings, context, self._broker, injector)
-        self._nth_order: defaultdict[str, int] = defaultdict(int)
-        self._nth_read: defaultdict[str, int] = defaultdict(int)
+        self._trading = Trading(
+            settings, settings.idempotency, context, history, attribution, injector, publish=self._publish
+        )
+        self._broker = self._trading.broker
         self._routes: dict[str, Callable[[Request, Located], Response]] = {
             "POST /auth/token": self._login,
             "POST /auth/refresh": self._refresh,
@@ -115,11 +109,11 @@ class GenericVenue:
 
     def effects(self) -> int:
         """How many changes the venue has made: of orders (refusals are none), and tokens issued."""
-        return self._record.effects + self._auth.issued
+        return self._trading.effects + self._auth.issued
 
     def idle(self) -> bool:
         """Nothing is left to happen by itself."""
-        return self._matching.pending == 0
+        return self._trading.idle
 
     def expire_tokens(self, action: ExpireTokens) -> None:
         """Every access token issued so far stops being valid."""
@@ -127,20 +121,13 @@ class GenericVenue:
 
     def handle(self, request: Request) -> Response:
         """Answer a request. Its effect is in the ledger when this returns. Never raises, whatever arrived."""
-        self._cause = request.number
-        try:
-            return self._charged(request, locate(request))
-        finally:
-            self._cause = 0
-
-    def _charged(self, request: Request, located: Located) -> Response:
+        located = locate(request)
         status, headers = self._limiter.charge(self._context.now_s(), located.endpoint)
         if status:
             code = "banned" if status == 418 else "rate_limited"
             return error(status, code, "too many requests; Retry-After says when to come back", headers)
-        self._record.cause = request.number
-        response = self._answer(request, located)
-        self._record.cause = 0
+        with self._trading.caused_by(request.number):
+            response = self._answer(request, located)
         return Response(response.status, response.body, (*response.headers, *headers)) if headers else response
 
     def _answer(self, request: Request, located: Located) -> Response:
@@ -182,19 +169,10 @@ class GenericVenue:
         first = self._broker.repeated(placement.client_order_id)
         if first is not None:
             return self._repeated(first)
-        identity = placed_identity(placement)
-        intent, _ = self._attribution.intent_of(identity)
-        entity = intent or "-"
-        self._nth_order[entity] += 1
-        nth = self._nth_order[entity]
-        reason = self._refusal(entity, nth)
-        now, order_id = self._context.now_s(), self._context.new_id("order")
-        if reason is not None:
-            return self._reject(now, order_id, placement, identity, reason)
-        self._record.expect_order(order_id, identity)
-        order = self._broker.place(now, order_id, placement)
-        self._matching.accepted(order, entity, nth)
-        return answer(201, order_json(self._broker.order(order_id) or order))
+        order = self._trading.place(placement, placed_identity(placement))
+        if order.status == "rejected":
+            return error(422, "rejected", order.reason or "", order=order_json(order))
+        return answer(201, order_json(order))
 
     def _repeated(self, first: Order) -> Response:
         if self._settings.idempotency != "first_result":
@@ -204,27 +182,12 @@ class GenericVenue:
             return error(422, "rejected", first.reason or "", order=order_json(first))
         return answer(200, order_json(first))
 
-    def _refusal(self, entity: str, nth: int) -> str | None:
-        reason = None
-        for receipt, action in self._injector.ask(Plane.VENUE, "accept", entity, nth, "decide"):
-            # What is struck is the acceptance, and a refused order has none.
-            self._injector.resolve(receipt, "not_applied")
-            if isinstance(action, Reject) and reason is None:
-                reason = action.reason
-        return reason
-
-    def _reject(self, now: float, order_id: str, placement: Placement, identity: Identity, reason: str) -> Response:
-        self._record.expect_refusal(order_id, identity)
-        order = self._broker.reject(now, order_id, placement, reason)
-        return error(422, "rejected", reason, order=order_json(order))
-
     def _cancel(self, request: Request, located: Located) -> Response:
-        return answer(200, order_json(self._matching.cancel(located.order)))
+        return answer(200, order_json(self._trading.cancel(located.order)))
 
     def _replace(self, request: Request, located: Located) -> Response:
         wanted = read_replacement(request.body)
-        now = self._context.now_s()
-        return answer(200, order_json(self._broker.replace(now, located.order, wanted.quantity, wanted.price)))
+        return answer(200, order_json(self._trading.replace(located.order, wanted.quantity, wanted.price)))
 
     # Reads
 
@@ -235,7 +198,7 @@ class GenericVenue:
                 return error(404, "order_not_found", f"there is no order {located.order}")
             return answer(200, order_json(order))
 
-        return self._read(identity_of(request), read)
+        return self._trading.read(identity_of(request), read)
 
     def _list(self, request: Request, located: Located) -> Response:
         keys = request.query.get("client_order_id")
@@ -251,7 +214,7 @@ class GenericVenue:
                 orders = [order for order in orders if order.open] if status else orders
             return answer(200, {"orders": [order_json(order) for order in orders]})
 
-        return self._read(identity_of(request), read)
+        return self._trading.read(identity_of(request), read)
 
     def _fills(self, request: Request, located: Located) -> Response:
         since, limit = _count(request, "since", 0), min(_count(request, "limit", FILLS_MAX), FILLS_MAX)
@@ -261,29 +224,14 @@ class GenericVenue:
             seen = [fill_json(fill) for fill in fills]
             return answer(200, {"fills": seen, "last_sequence": self._broker.last_fill(as_of)})
 
-        return self._read(Identity(), read)
+        return self._trading.read(Identity(), read)
 
     def _positions(self, request: Request, located: Located) -> Response:
         def read(as_of: float | None) -> Response:
             positions = self._broker.positions(as_of)
             return answer(200, {"positions": {symbol: plain(held) for symbol, held in positions.items()}})
 
-        return self._read(Identity(), read)
-
-    def _read(self, identity: Identity, read: Callable[[float | None], Response]) -> Response:
-        entity = self._attribution.intent_of(identity)[0] or "-"
-        self._nth_read[entity] += 1
-        lag_s = self._settings.read_lag_s
-        now = self._context.now_s()
-        response = read(now - lag_s if lag_s else None)
-        for receipt, action in self._injector.ask(Plane.VENUE, "read", entity, self._nth_read[entity], "decide"):
-            fresh = response
-            if isinstance(action, Stale) and action.lag_s > lag_s:
-                lag_s = action.lag_s
-                response = read(now - lag_s)
-            # A stale read that says what a fresh one would say has struck nothing.
-            self._injector.resolve(receipt, "applied" if response.body != fresh.body else "not_applied")
-        return response
+        return self._trading.read(Identity(), read)
 
     # The stream
 
@@ -312,6 +260,13 @@ class GenericVenue:
 
     def _token_ended(self, alias: str) -> None:
         self._history.append(TokenEnded(t=self._context.now_s(), token=alias))
+
+    def _publish(self, entry: Entry, entity: str) -> None:
+        order, fill = entry.order, entry.fill
+        if fill is not None:
+            seen = fill_json(fill, sequence=self._settings.sequences)
+            self._topics.publish("fills", entity, fill.fill_id, seen)
+        self._topics.publish("orders", entity, order.order_id, order_json(order))
 
     def _open_orders(self) -> list[Json]:
         return [order_json(order) for order in self._broker.open_orders()]
@@ -359,7 +314,7 @@ PROFILE: Final = Profile(
     settings=GenericSettings,
     endpoints={
         Plane.MESSAGE: (*ENDPOINTS, "stream user"),
-        Plane.VENUE: ("accept", "match", "read"),
+        Plane.VENUE: DECISIONS,
         Plane.STREAM: ("rest", "stream"),
     },
     contract=GenericSettings.contract,

@@ -1,4 +1,4 @@
-"""When and how the generic venue fills, cancels and expires: the part that waits.
+"""When and how a trading venue fills, cancels and expires: the part that waits.
 
 There is no counterparty and no book: a limit order is filled at its own price ``fill_delay`` after acceptance, a
 market order at once. Faults may delay a fill or cut it into parts.
@@ -15,7 +15,7 @@ from faultline.faults.injector import Injector
 from faultline.faults.points import Plane
 from faultline.venues.base import Context
 from faultline.venues.broker import Broker, Order, share
-from faultline.venues.settings import GenericSettings
+from faultline.venues.settings import TradingSettings
 
 MARKET_PRICE: Final = Decimal(100)
 """Where a market order without a price of its own is filled."""
@@ -24,11 +24,19 @@ MARKET_PRICE: Final = Decimal(100)
 class Matching:
     """Does to orders what happens by itself. ``pending`` counts what is still to come."""
 
-    def __init__(self, settings: GenericSettings, context: Context, broker: Broker, injector: Injector) -> None:
+    def __init__(
+        self,
+        settings: TradingSettings,
+        context: Context,
+        broker: Broker,
+        injector: Injector,
+        new_id: Callable[[str], str],
+    ) -> None:
         self._settings = settings
         self._context = context
         self._broker = broker
         self._injector = injector
+        self._new_id = new_id
         self.pending = 0
 
     def accepted(self, order: Order, entity: str, nth: int) -> None:
@@ -90,7 +98,7 @@ class Matching:
         if order is not None:
             quantity = share(order.remaining, parts_left)
             price = order.price if order.price is not None else MARKET_PRICE
-            self._broker.fill(self._context.now_s(), order_id, self._context.new_id("fill"), quantity, price)
+            self._broker.fill(self._context.now_s(), order_id, self._new_id("fill"), quantity, price)
         for receipt in receipts:
             # The first part decides: an order that was cancelled meanwhile was not struck.
             self._injector.resolve(receipt, "applied" if order is not None else "not_applied")

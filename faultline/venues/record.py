@@ -1,14 +1,17 @@
-"""What the generic venue tells the history, and its subscribers, about each line of its ledger."""
+"""What a trading venue tells the history, and then whoever publishes, about each line of its ledger."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from faultline.faults.injector import Injector
 from faultline.history import History
 from faultline.history.attribution import Attribution, Identity
 from faultline.history.event import Effect
 from faultline.venues.broker import Entry, plain
-from faultline.venues.topics import Topics
-from faultline.venues.wire import fill_json, order_json
+
+Publish = Callable[[Entry, str], None]
+"""Hears of a line of the ledger, and of the intent that made its order (``-``: none is known)."""
 
 
 class Record:
@@ -18,14 +21,11 @@ class Record:
     handled, 0 for what the venue does by itself.
     """
 
-    def __init__(
-        self, history: History, attribution: Attribution, injector: Injector, topics: Topics, *, sequences: bool
-    ) -> None:
+    def __init__(self, history: History, attribution: Attribution, injector: Injector, publish: Publish) -> None:
         self._history = history
         self._attribution = attribution
         self._injector = injector
-        self._topics = topics
-        self._sequences = sequences
+        self._publish = publish
         self._ties: dict[str, tuple[str | None, str]] = {}
         self._lines = 0
         self.effects = 0
@@ -40,7 +40,7 @@ class Record:
         self._ties[order_id] = self._attribution.intent_of(identity)
 
     def enter(self, entry: Entry) -> None:
-        """Write one line of the ledger, then tell subscribers."""
+        """Write one line of the ledger, then have it published."""
         order, fill = entry.order, entry.fill
         self._lines += 1
         self.effects += entry.what != "reject"
@@ -69,10 +69,7 @@ class Record:
         )
         self._injector.mark(entry.what)
         # A message belongs to the intent that made the order, also when a cancel caused it.
-        entity = self._ties[order.order_id][0] or "-"
-        if fill is not None:
-            self._topics.publish("fills", entity, fill.fill_id, fill_json(fill, sequence=self._sequences))
-        self._topics.publish("orders", entity, order.order_id, order_json(order))
+        self._publish(entry, self._ties[order.order_id][0] or "-")
 
     def _tie(self, entry: Entry) -> tuple[str | None, str]:
         order_id, what = entry.order.order_id, entry.what

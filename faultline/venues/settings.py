@@ -1,4 +1,4 @@
-"""What a scenario may set about the generic venue, and the contract that follows from it."""
+"""What a scenario may set about trading venues and about the generic one, and the contract that follows from it."""
 
 from __future__ import annotations
 
@@ -45,14 +45,27 @@ class RateLimit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenericSettings:
-    """How the generic venue behaves; docs/generic-venue.md has the meaning of each key. Raises ValueError."""
+class TradingSettings:
+    """What every trading venue lets a scenario set; docs/generic-venue.md has the meaning of each key."""
 
-    idempotency: IdempotencyScope = "unique_while_pending"
     fill_delay_s: Seconds = 0.3
     cancel_delay_s: Seconds = 0.0
     order_life_s: Seconds | None = None
     read_lag_s: Seconds = 0.0
+    fee: Fraction = 0.0002
+    resting: Fraction = 0.0
+
+    @property
+    def settle_s(self) -> float:
+        """The longest time between an accepted order and its last effect."""
+        return max(self.fill_delay_s, self.order_life_s or 0.0) + self.cancel_delay_s + SETTLE_SLACK_S
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenericSettings(TradingSettings):
+    """How the generic venue behaves; docs/generic-venue.md has the meaning of each key. Raises ValueError."""
+
+    idempotency: IdempotencyScope = "unique_while_pending"
     sequences: bool = True
     snapshot_on_subscribe: bool = False
     token_ttl_s: Seconds = 900.0
@@ -60,8 +73,6 @@ class GenericSettings:
     ban_after: int | None = None
     ban_s: Seconds = 120.0
     heartbeat_s: Seconds = 1.0
-    fee: Fraction = 0.0002
-    resting: Fraction = 0.0
 
     def __post_init__(self) -> None:
         if self.heartbeat_s <= 0 or self.token_ttl_s <= 0:
@@ -78,7 +89,7 @@ class GenericSettings:
             sequenced=self.sequences,
             snapshot_on_subscribe=self.snapshot_on_subscribe,
             read_lag_s=self.read_lag_s,
-            settle_s=max(self.fill_delay_s, self.order_life_s or 0.0) + self.cancel_delay_s + SETTLE_SLACK_S,
+            settle_s=self.settle_s,
             token_ttl_s=self.token_ttl_s,
             policy=policy,
         )
