@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from faultline.campaign.model import Case, CaseResult, RunRecord
     from faultline.cli.app import State
+    from faultline.cli.outputs import Outputs
     from faultline.reports.console import ConsoleReport
     from faultline.reports.progress import Bar
 
@@ -31,6 +32,7 @@ Examples:
   faultline run scenarios/orders -k crash --seed 7 one seed of what matches
   faultline run scenarios/ --target bot.py:Client  your own client instead of the scenarios' own
   faultline run scenarios/ --tag smoke --json      one JSON document on stdout
+  faultline run scenarios/ --junit results.xml     also for a CI server
   faultline run scenarios/ --param form=seconds    one value of a matrix
   faultline run scenarios/ --world live --seeds 1 --jobs 16   over real sockets, in real time
 """
@@ -63,6 +65,7 @@ def _jobs(ctx: click.Context, param: click.Parameter, value: object) -> int | No
 @click.option("--fail-fast", is_flag=True, help="Stop at the first run that should have passed.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and check that it can.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of text.")
+@click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write JUnit XML for a CI server.")
 @click.option("-q", "--quiet", is_flag=True, help="Only what is not as expected, and the last lines.")
 @click.option("-v", "--verbose", is_flag=True, help="Every verdict, stated failures explained, logs, tracebacks.")
 @click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR).")
@@ -81,6 +84,7 @@ def command(
     fail_fast: bool,
     dry_run: bool,
     as_json: bool,
+    junit: Path | None,
     quiet: bool,
     verbose: bool,
     no_color: bool,
@@ -90,14 +94,16 @@ def command(
     Each scenario runs against each of its targets, once for each seed. A failing seed is run again, its faults are
     shrunk, and what is left is saved under .faultline/ for faultline replay.
     """
+    from faultline.cli.outputs import Outputs
     from faultline.cli.selection import cases
 
     state.verbose = verbose
+    outputs = Outputs(junit)
     selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params), world))
     console = _console(no_color)
     if dry_run:
         return _dry_run(selected, console)
-    return _run(selected, console, jobs, fail_fast, as_json, quiet, verbose, not no_color)
+    return _run(selected, console, outputs, jobs, fail_fast, as_json, quiet, verbose, not no_color)
 
 
 def _console(no_color: bool) -> Console:
@@ -151,6 +157,7 @@ class _Watcher:
 def _run(
     selected: Sequence[Case],
     console: Console,
+    outputs: Outputs,
     jobs: int | None,
     fail_fast: bool,
     as_json: bool,
@@ -185,4 +192,5 @@ def _run(
     else:
         report.failures(campaign.results)
         report.summary(campaign, code, exits.MEANING[code])
+    outputs.write(campaign, code, exits.MEANING[code])
     return code
