@@ -178,7 +178,8 @@ class Gateway:
         verdicts = self.verdicts(oracles)
         bad = tuple(verdict for verdict in verdicts if verdict.verdict != "pass")
         if bad:
-            raise CheckFailed(bad, self.seed)
+            again = f"Gateway(..., seed={self.seed}) draws the same faults; in real time a run is not the same twice"
+            raise CheckFailed(bad, self.seed, again)
         return verdicts
 
     def receipts(self) -> Counter[tuple[str, str]]:

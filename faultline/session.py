@@ -42,9 +42,12 @@ FINDINGS_SHOWN: Final = 10
 
 
 class CheckFailed(AssertionError):
-    """An oracle did not pass. The message is the explanation; ``verdicts`` are those that did not pass."""
+    """An oracle did not pass. The message is the explanation; ``verdicts`` are those that did not pass.
 
-    def __init__(self, verdicts: tuple[Verdict, ...], seed: int) -> None:
+    ``again`` says what gives the same seed once more.
+    """
+
+    def __init__(self, verdicts: tuple[Verdict, ...], seed: int, again: str = "") -> None:
         self.verdicts = verdicts
         lines = []
         for verdict in verdicts:
@@ -52,7 +55,8 @@ class CheckFailed(AssertionError):
             lines += [f"    {finding.t:.3f} s  {finding.what}" for finding in verdict.findings[1:FINDINGS_SHOWN]]
             if verdict.count > FINDINGS_SHOWN:
                 lines.append(f"    and {verdict.count - FINDINGS_SHOWN} more")
-        super().__init__("\n".join([*lines, f"seed {seed}: pytest --faultline-seed={seed}, or Session(seed={seed})"]))
+        again = again or f"pytest --faultline-seed={seed}, or Session(seed={seed})"
+        super().__init__("\n".join([*lines, f"seed {seed}: {again}"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,11 @@ class NoDuplicates:
         """Fails on a second order or a fill applied again; unknown while some order belongs to nobody."""
         ledger = history.ledger
         findings: list[Finding] = []
-        copies: frozenset[tuple[str, float]] | None = None
+        copies: frozenset[int] | None = None
         for intent, orders in ledger.by_intent.items():
             if len(orders) > 1:
                 if copies is None:
-                    copies = frozenset((event.entity, event.t) for event in history.of(Received) if event.injected)
+                    copies = frozenset(event.request for event in history.of(Received) if event.injected)
                 became = _listed(orders, copies)
                 what = f"{described(ledger, intent)} became {len(orders)} orders ({became})"
                 findings.append(Finding(what, orders[1].accepted_t, intent))
@@ -54,9 +54,9 @@ class NoDuplicates:
         )
 
 
-def _listed(orders: Iterable[OrderRecord], copies: frozenset[tuple[str, float]]) -> str:
+def _listed(orders: Iterable[OrderRecord], copies: frozenset[int]) -> str:
     parts: list[str] = []
     for order in orders:
-        copied = " from a copy that faultline made" if (order.intent, order.accepted_t) in copies else ""
+        copied = " from a copy that faultline made" if order.request in copies else ""
         parts.append(f"{order.order} at {seconds(order.accepted_t)}{copied}")
     return ", ".join(parts)

@@ -84,9 +84,9 @@ class Story:
 
     # The venue
 
-    def order(self, order: str, intent: str | None, quantity: str = "4", side: str = "buy") -> Story:
+    def order(self, order: str, intent: str | None, quantity: str = "4", side: str = "buy", request: int = 0) -> Story:
         self._sizes[order] = quantity
-        return self._effect("order", order, "new", intent=intent, quantity=quantity, side=side)
+        return self._effect("order", order, "new", intent=intent, quantity=quantity, side=side, request=request)
 
     def fill(self, order: str, quantity: str, fill: str | None = None) -> Story:
         filled = Decimal(self._orders[order].filled) + Decimal(quantity)
