@@ -1,0 +1,592 @@
+"""The stream connection against a hub that misbehaves, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from targets.resilience.connection_manager import ConnectionState, SignalRConfig, SignalRConnectionManager
+from targets.resilience.connection_state import LEGAL
+from targets.resilience.errors import APIError, ConfigurationError, MaxReconnectAttemptsError, StateUnavailableError
+from targets.resilience.stream_connection import StreamLostError
+from tests.targets.resilience.hub import Stage, Tokens, on_stage
+from tests.worlds.sim.kit import VENUE
+
+S = ConnectionState
+
+
+# The life of a connection
+
+
+def test_a_connection_is_made_and_ended() -> None:
+    async def test(stage: Stage) -> None:
+        assert stage.manager.state is S.DISCONNECTED
+        await stage.manager.connect()
+        assert stage.manager.state is S.CONNECTED
+        assert stage.manager.healthy
+        await stage.manager.connect()  # it is: nothing to do
+        await stage.manager.disconnect()
+        assert stage.manager.state is S.DISCONNECTED
+        assert not stage.manager.healthy
+        assert stage.states == ["connecting", "synchronizing", "connected", "disconnected"]
+        assert stage.hub.tokens == ["t1"]
+        await stage.manager.connect()
+        assert len(stage.hub.attempts_s) == 2
+
+    on_stage(test)
+
+
+def test_nothing_is_left_after_a_disconnect() -> None:
+    async def test(stage: Stage) -> None:
+        before = asyncio.all_tasks()
+        await stage.manager.subscribe("SubscribeOrders", 7)
+        await stage.manager.connect()
+        stage.hub.cut("rst")
+        await stage.until(lambda: len(stage.hub.sockets) == 2)
+        await stage.manager.disconnect()
+        await stage.until(lambda: all(socket.closed for socket in stage.hub.sockets))
+        await stage.until(lambda: asyncio.all_tasks() == before, within_s=1)
+        assert all(not connection.open for connection in stage.simulation.network.connections("rest"))
+
+    on_stage(test)
+
+
+@pytest.mark.parametrize("state", [S.CONNECTING, S.RECONNECTING])
+def test_a_disconnect_ends_also_what_is_not_connected_and_tells_who_waits(state: ConnectionState) -> None:
+    async def test(stage: Stage) -> None:
+        if state is S.CONNECTING:
+            stage.simulation.network.partition("client", VENUE)
+        else:
+            stage.hub.refusals = [503] * 5
+        connecting = asyncio.create_task(stage.manager.connect())
+        await stage.until_state(state)
+        await stage.manager.disconnect()
+        with pytest.raises(StreamLostError, match="disconnected"):
+            await connecting
+        assert stage.manager.state is S.DISCONNECTED
+        await asyncio.sleep(300)
+        assert stage.manager.state is S.DISCONNECTED
+
+    on_stage(test)
+
+
+def test_giving_up_the_wait_does_not_give_up_the_connection() -> None:
+    async def test(stage: Stage) -> None:
+        stage.hub.refusals = [503, 503]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await stage.manager.connect()
+        await asyncio.gather(stage.manager.connect(), stage.manager.connect())
+        assert stage.manager.state is S.CONNECTED
+        assert len(stage.hub.attempts_s) == 3
+
+    on_stage(test)
+
+
+def test_no_transition_is_taken_that_the_table_does_not_have() -> None:
+    async def test(stage: Stage) -> None:
+        await stage.manager.connect()
+        for nth, how in enumerate(("rst", "fin", "silence"), start=2):
+            stage.hub.cut(how)
+            await stage.level(nth)
+        stage.hub.refusals = [500] * 20
+        stage.hub.cut("rst")
+        await stage.until_state(S.FAILED, within_s=2000)
+        await stage.manager.disconnect()
+        path = [S.DISCONNECTED, *map(S, stage.states)]
+        assert all(new in LEGAL[old] for old, new in pairwise(path))
+        assert set(path) == set(S)
+        with pytest.raises(AssertionError, match="no legal transition"):
+            stage.manager._move(S.CONNECTED, "by hand")
+
+    on_stage(test)
+
+
+def test_a_stream_without_an_address_is_refused_at_once() -> None:
+    async def connect() -> None:
+        await SignalRConnectionManager(SignalRConfig(), Tokens()).connect()
+
+    with pytest.raises(ConfigurationError, match="url"):
+        asyncio.run(connect())
+
+
+# Coming back
+
+
+def test_the_delays_are_0_2_10_30_60_s_and_the_end_is_loud() -> None:
+    async def test(stage: Stage) -> None:
+        stage.hub.refusals = [503] * 99
+        with pytest.raises(MaxReconnectAttemptsError, match=r"gave up after 10 reconnects; the last: APIError.*503"):
+            await stage.manager.connect()
+        gaps = [round(later - earlier) for earlier, later in pairwise(stage.hub.attempts_s)]
+        assert gaps == [0, 2, 10, 30, 60, 60, 60, 60, 60, 60]
+        assert stage.manager.state is S.FAILED
+        assert [type(error) for error in stage.failures] == [MaxReconnectAttemptsError]
+        with pytest.raises(APIError) as told:
+            await stage.manager.invoke("Echo")
+        assert told.value.effect == "none"
+        # Whoever wants it may begin again, from the beginning.
+        stage.hub.refusals = [503]
+        await stage.manager.connect()
+        assert stage.manager.state is S.CONNECTED
+
+    on_stage(test)
+
+
+def test_without_a_limit_it_never_gives_up() -> None:
+    async def test(stage: Stage) -> None:
+        stage.hub.refusals = [503] * 40
+        await stage.manager.connect()
+        assert len(stage.hub.attempts_s) == 41
+
+    on_stage(test, max_reconnect_attempts=None)
+
+
+@pytest.mark.parametrize("lived_s", [1, 8])
+def test_only_a_connection_that_has_proven_itself_resets_the_count(lived_s: float) -> None:
+    async def test(stage: Stage) -> list[int]:
+        await stage.manager.connect()
+        lost_s = []
+        for ordinal in range(1, 5):
+            await stage.level(ordinal)
+            await asyncio.sleep(lived_s)
+            lost_s.append(stage.now_s)
+            stage.hub.cut("rst")
+        await stage.until(lambda: len(stage.hub.attempts_s) == 5)
+        return [round(again - lost) for again, lost in zip(stage.hub.attempts_s[1:], lost_s, strict=True)]
+
+    assert on_stage(test) == ([0, 2, 10, 30] if lived_s == 1 else [0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("failure", ["no route", "no token", "no address"])
+def test_whatever_prevents_a_connection_counts_as_an_attempt(failure: str) -> None:
+    async def test(stage: Stage) -> None:
+        if failure == "no token":
+            stage.tokens.error = APIError("no token", 500)
+        with pytest.raises(MaxReconnectAttemptsError):
+            await stage.manager.connect()
+        assert stage.tokens.asked == 3
+        assert "t1" not in str(stage.failures[0])
+
+    url = "ws://[half" if failure == "no address" else f"ws://{VENUE}:81/hubs/user"
+    on_stage(
+        test, serving=failure == "no token", max_reconnect_attempts=2, **{} if failure == "no token" else {"url": url}
+    )
+
+
+def test_jitter_and_spread_only_lengthen_the_delays() -> None:
+    draws = iter([0.5, 0.25] * 20)
+
+    async def test(stage: Stage) -> None:
+        stage.hub.refusals = [503] * 4
+        await stage.manager.connect()
+        gaps = [round(later - earlier, 1) for earlier, later in pairwise(stage.hub.attempts_s)]
+        assert gaps == pytest.approx([1.0, 1 + 2.5, 1 + 12.5, 1 + 37.5], abs=0.11)
+
+    on_stage(test, jitter=0.5, spread=4000, chance=lambda: next(draws))
+    config = SignalRConfig(jitter=0.5, spread=4000)
+    assert config.delay_s(1) == 0
+    assert config.delay_s(99, 0.999, 0.999) < 60 * 1.5 + 4
+
+
+def test_twenty_clients_do_not_come_back_together() -> None:
+    async def test(stage: Stage) -> None:
+        config = SignalRConfig(url=stage.manager._config.url, spread=5000)
+        clients = [SignalRConnectionManager(config, Tokens()) for _ in range(20)]
+        await asyncio.gather(*(client.connect() for client in clients))
+        lost_s = stage.now_s
+        for connection in stage.simulation.network.connections("rest"):
+            connection.cut("rst")
+        await stage.until(lambda: len(stage.hub.attempts_s) == 40)
+        arrivals = Counter(int(at_s - lost_s) for at_s in stage.hub.attempts_s[20:])
+        await asyncio.gather(*(client.disconnect() for client in clients))
+        assert len(arrivals) == 5
+        assert max(arrivals.values()) <= 10
+
+    on_stage(test)
+
+
+# Noticing that it is dead
+
+
+def test_a_half_open_connection_is_noticed_by_the_ping_deadline() -> None:
+    async def test(stage: Stage) -> None:
+        await stage.manager.connect()
+        stage.hub.cut("silence")
+        assert "half open" in await stage.lost()
+        assert stage.now_s == pytest.approx(35, abs=0.2)
+        await stage.level(2)
+
+    on_stage(test)
+
+
+def test_pongs_do_not_make_up_for_the_messages_that_a_hub_promises() -> None:
+    async def test(stage: Stage) -> None:
+        stage.hub.beats = False
+        await stage.manager.connect()
+        await asyncio.sleep(119)
+        assert stage.manager.healthy
+        assert "stale" in await stage.lost()
+        assert stage.now_s == pytest.approx(120, abs=0.2)
+
+    on_stage(test)
+
+
+def test_a_quiet_hub_is_kept_and_hears_of_us_every_15_s() -> None:
+    async def test(stage: Stage) -> None:
+        await stage.manager.connect()
+        await asyncio.sleep(3605)
+        assert stage.manager.healthy
+        assert len(stage.hub.sockets) == 1
+        pings = [message for _, message in stage.hub.heard if message == {"type": 6}]
+        assert len(pings) == 240
+
+    on_stage(test)
+
+
+def test_a_server_that_never_answers_the_handshake_is_given_up() -> None:
+    async def test(stage: Stage) -> None:
+        stage.hub.handshake = ""
+        connecting = asyncio.create_task(stage.manager.connect())
+        assert "TimeoutError" in await stage.lost()
+        assert stage.now_s == pytest.approx(15, abs=0.2)
+        stage.hub.handshake = '{"error":"not you"}\x1e'
+        await stage.until(lambda: len(stage.hub.sockets) == 3)
+        stage.hub.handshake = "{}\x1e"
+        await connecting
+        assert len(stage.hub.sockets) == 4
+
+    on_stage(test)
+
+
+def test_garbage_ends_the_connection() -> None:
+    async def test(stage: Stage) -> None:
+        await stage.manager.connect()
+        await stage.hub.sockets[-1].send_str('{"type":99}\x1e')
+        assert "not a hub message" in await stage.lost()
+        await stage.level(2)
+        await stage.hub.sockets[-1].send_bytes(b"\x00")
+        await stage.until(lambda: len(stage.hub.sockets) == 3)
+
+    on_stage(test)
+
+
+# Subscriptions, and what was missed
+
+
+def test_every_subscription_is_asked_for_again_on_each_connection() -> None:
+    async def test(stage: Stage) -> None:
+        manager, wanted = (
+            stage.manager,
+            [("SubscribeOrders", [7]), ("SubscribePositions", [7]), ("SubscribeTrades", [7])],
+        )
+        for method, arguments in wanted[:2]:
+            await manager.subscribe(method, *arguments)
+        await manager.connect()
+        await manager.subscribe("SubscribeTrades", 7)
+        assert stage.hub.subscriptions(1) == wanted
+        stage.hub.cut("rst")
+        await stage.level(2)
+        assert stage.hub.subscriptions(2) == wanted
+        manager.unsubscribe("SubscribePositions", 7)
+        stage.hub.cut("rst")
+        await stage.level(3)
+        assert stage.hub.subscriptions(3) == [wanted[0], wanted[2]]
+
+    on_stage(test)
+
+
+def test_a_lost_acknowledgement_is_a_failed_connection() -> None:
+    async def test(stage: Stage) -> None:
+        stage.hub.deaf = {1}
+        await stage.manager.subscribe("SubscribeOrders", 7)
+        await stage.manager.connect()
+        assert len(stage.hub.sockets) == 2
+        assert "connected" not in stage.states[: stage.states.index("reconnecting")]
+        stage.hub.deaf = {2}
+        with pytest.raises(APIError) as told:
+            await stage.manager.subscribe("SubscribeTrades", 7)
+        assert told.value.effect == "unknown"
+        await stage.level(2)
+        assert len(stage.hub.subscriptions(3)) == 2
+
+    on_stage(test)
+
+
+def test_what_was_missed_is_fetched_before_the_stream_counts_as_level() -> None:
+    async def test(stage: Stage) -> None:
+        order: list[str] = []
+        stage.manager.on_state(lambda old, new, reason: order.append(str(new)))
+
+        async def resync() -> None:
+            order.append(f"resync after {len(stage.hub.subscriptions(len(stage.hub.sockets)))} subscriptions")
+            await asyncio.sleep(1)
+            order.append("resynced")
+
+        stage.manager.before_level(resync)
+        await stage.manager.subscribe("SubscribeOrders", 7)
+        await stage.manager.connect()
+        stage.hub.cut("rst")
+        await stage.until(lambda: order.count("connected") == 2)
+        once = ["synchronizing", "resync after 1 subscriptions", "resynced", "connected"]
+        assert order == ["connecting", *once, "reconnecting", *once]
+
+    on_stage(test)
+
+
+def test_a_resync_that_fails_or_outlives_its_connection_is_done_again() -> None:
+    async def test(stage: Stage) -> None:
+        begun: list[int] = []
+
+        async def resync() -> None:
+            begun.append(len(stage.hub.sockets))
+            if len(begun) == 1:
+                raise StateUnavailableError("the disk is full")
+            if len(begun) == 2:
+                stage.hub.cut("rst")
+                await asyncio.sleep(1000)
+
+        stage.manager.before_level(resync)
+        await stage.manager.connect()
+        assert begun == [1, 2, 3]
+
+    on_stage(test)
+
+
+def test_a_bug_in_a_hook_is_a_loud_end_and_no_reconnect() -> None:
+    async def test(stage: Stage) -> None:
+        async def broken() -> None:
+            raise KeyError("oops")
+
+        stage.manager.before_level(broken)
+        with pytest.raises(StreamLostError, match="died of KeyError"):
+            await stage.manager.connect()
+        assert stage.manager.state is S.FAILED
+        assert len(stage.hub.attempts_s) == 1
+
+    on_stage(test)
+
+
+def test_a_stream_that_is_useless_can_be_given_up_from_outside() -> None:
+    async def test(stage: Stage) -> None:
+        stage.manager.reconnect("there is none to give up")
+        await stage.manager.connect()
+        stage.manager.reconnect("it says nothing")
+        stage.manager.reconnect("twice")
+        await stage.level(2)
+        assert "it says nothing" in await stage.lost()
+        assert stage.hub.sockets[0].closed
+
+    on_stage(test)
+
+
+# Events
+
+
+def test_handlers_hear_everything_once_and_in_order_also_after_reconnects() -> None:
+    async def test(stage: Stage) -> None:
+        heard: list[object] = []
+        also: list[object] = []
+
+        async def slow(number: int, data: dict[str, Any]) -> None:
+            await asyncio.sleep(0.3 if number % 2 else 0)
+            heard.append((number, data["size"]))
+
+        def broken(*arguments: object) -> None:
+            also.append(arguments[0])
+            raise ValueError("a bug of the handler's")
+
+        stage.manager.on("GatewayUserOrder", broken)
+        stage.manager.on("GatewayUserOrder", slow)
+        await stage.manager.connect()
+        for number in range(1, 7):
+            if number == 4:
+                stage.hub.cut("rst")
+                await stage.level(2)
+            await stage.hub.say("GatewayUserOrder", number, {"size": number})
+        await stage.hub.say("SomethingElse", 1)
+        await stage.until(lambda: len(heard) == 6)
+        assert heard == [(number, number) for number in range(1, 7)]
+        assert also == [1, 2, 3, 4, 5, 6]
+
+    on_stage(test)
+
+
+def test_a_removed_handler_hears_nothing_more() -> None:
+    async def test(stage: Stage) -> None:
+        heard: list[object] = []
+        remove = stage.manager.on("Quote", heard.append)
+        await stage.manager.connect()
+        await stage.hub.say("Quote", 1)
+        await stage.until(lambda: heard)
+        remove()
+        remove()
+        await stage.hub.say("Quote", 2)
+        await stage.manager.invoke("Echo")
+        assert heard == [1]
+
+    on_stage(test)
+
+
+def test_slow_handlers_hold_the_stream_up_and_do_not_kill_it() -> None:
+    async def test(stage: Stage) -> None:
+        heard: list[int] = []
+
+        async def slow(number: int) -> None:
+            await asyncio.sleep(50)
+            heard.append(number)
+
+        stage.manager.on("Quote", slow)
+        await stage.manager.connect()
+        for number in range(6):
+            await stage.hub.say("Quote", number)
+        await stage.until(lambda: len(heard) == 6, within_s=400)
+        assert heard == list(range(6))
+        assert len(stage.hub.sockets) == 1
+
+    on_stage(test, events_max=1)
+
+
+def test_a_handler_or_a_hook_may_end_the_stream() -> None:
+    async def test(stage: Stage) -> None:
+        stage.manager.on("Logout", stage.manager.disconnect)
+        await stage.manager.connect()
+        await stage.hub.say("Logout")
+        await stage.until_state(S.DISCONNECTED)
+        stage.manager.before_level(stage.manager.disconnect)
+        with pytest.raises(StreamLostError):
+            await stage.manager.connect()
+        assert stage.manager.state is S.DISCONNECTED
+        await asyncio.sleep(200)
+        assert len(stage.hub.sockets) == 2
+
+    on_stage(test)
+
+
+def test_a_broken_state_handler_breaks_nothing_else() -> None:
+    async def test(stage: Stage) -> None:
+        stage.manager.on_state(lambda old, new, reason: 1 / 0)
+        await stage.manager.connect()
+        assert stage.manager.state is S.CONNECTED
+
+    on_stage(test)
+
+
+# Invocations
+
+
+def test_an_invocation_gives_the_servers_result_or_says_what_is_certain() -> None:
+    async def test(stage: Stage) -> None:
+        async def effect_of(method: str) -> str:
+            with pytest.raises(APIError) as told:
+                await stage.manager.invoke(method)
+            return told.value.effect
+
+        assert await effect_of("Echo") == "none"
+        await stage.manager.connect()
+        answers = await asyncio.gather(*(stage.manager.invoke("Echo", number) for number in range(5)))
+        assert answers == [[number] for number in range(5)]
+        assert await effect_of("Fail") == "unknown"
+        assert await effect_of("Forget") == "unknown"  # after invoke_timeout
+        lost = asyncio.create_task(effect_of("Forget"))
+        await asyncio.sleep(0.1)
+        stage.hub.cut("rst")
+        assert await asyncio.wait_for(lost, 1) == "unknown"
+        # An answer that nobody waits for is no harm.
+        await stage.level(2)
+        await stage.hub.raw({"type": 3, "invocationId": "77", "result": None})
+        assert await stage.manager.invoke("Echo", "still") == ["still"]
+
+    on_stage(test)
+
+
+def test_a_server_that_waits_for_a_result_is_told_that_there_is_none() -> None:
+    async def test(stage: Stage) -> None:
+        heard: list[object] = []
+        stage.manager.on("Ask", heard.append)
+        await stage.manager.connect()
+        await stage.hub.raw({"type": 1, "invocationId": "s1", "target": "Ask", "arguments": [1]}, {"type": 6})
+        await stage.until(lambda: any(message.get("invocationId") == "s1" for _, message in stage.hub.heard))
+        (answer,) = (message for _, message in stage.hub.heard if message.get("invocationId") == "s1")
+        assert (answer["type"], "error" in answer, heard) == (3, True, [1])
+
+    on_stage(test)
+
+
+def test_a_peer_that_reads_nothing_holds_no_sender_for_ever() -> None:
+    async def test(stage: Stage) -> None:
+        await stage.manager.connect()
+        stage.hub.cut("silence")
+        with pytest.raises((APIError, StreamLostError)):
+            for _ in range(100):
+                await stage.manager.invoke("Echo", "x" * 1_000_000)
+        assert stage.now_s < 60
+
+    on_stage(test)
+
+
+# Tokens
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_token_that_is_refused_is_reported_and_not_used_again(status: int) -> None:
+    async def test(stage: Stage) -> None:
+        stage.hub.refusals = [status]
+        await stage.manager.connect()
+        assert stage.hub.tokens == ["t1", "t2"]
+        assert stage.tokens.rejected == ["t1"]
+
+    on_stage(test)
+
+
+@pytest.mark.parametrize(("code", "rejects"), [(4401, True), (3000, True), (1001, False), (4000, False)])
+def test_a_close_code_may_say_that_the_token_is_over(code: int, rejects: bool) -> None:
+    async def test(stage: Stage) -> None:
+        await stage.manager.connect()
+        await stage.hub.sockets[-1].close(code=code, message=b"bye")
+        await stage.until(lambda: len(stage.hub.tokens) == 2)
+        assert stage.hub.tokens[1] == ("t2" if rejects else "t1")
+        assert stage.tokens.asked == 2  # asked for each connection, never kept from the last
+        assert f"closed with {code}" in await stage.lost()
+
+    on_stage(test)
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_close_message_says_whether_to_come_back(again: bool) -> None:
+    async def test(stage: Stage) -> None:
+        await stage.manager.connect()
+        await stage.hub.raw({"type": 7, "error": "maintenance", "allowReconnect": again})
+        if again:
+            await stage.level(2)
+        else:
+            await stage.until_state(S.FAILED)
+            assert "maintenance" in str(stage.failures[0])
+            await asyncio.sleep(500)
+            assert len(stage.hub.attempts_s) == 1
+
+    on_stage(test)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_reconnect_attempts", -1),
+        ("reconnect_delays", []),
+        ("reconnect_delays", [-1]),
+        ("ping_timeout", 0),
+        ("stale_after", -1),
+        ("events_max", 0),
+        ("jitter", -0.1),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=field):
+        SignalRConfig(**{field: value})
