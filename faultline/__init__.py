@@ -80,8 +80,8 @@ def run(path: str, *, seed: int = 0, target: str | None = None) -> Run:
         return run_plan(make_plan(scenario, TargetRef("given", target, path)), seed)
     if len(scenario.targets) != 1:
         raise _usage(f"{path} has the targets {', '.join(scenario.targets)}; pick one with target=")
-    ((name, spec),) = scenario.targets.items()
-    return run_plan(make_plan(scenario, TargetRef(name, spec, path)), seed)
+    (name,) = scenario.targets
+    return run_plan(make_plan(scenario, scenario.target(name)), seed)
 
 
 def _usage(message: str) -> FaultlineError:

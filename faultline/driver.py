@@ -11,15 +11,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Coroutine
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import msgspec
 
-from faultline.errors import FaultlineError, HarnessError, SimError, TargetError
-from faultline.faults.actions import Crash, Restart
+from faultline.errors import FaultlineError, HarnessError, ProcessEnded, SimError, TargetError
+from faultline.faults.actions import Crash, Pause, Restart
 from faultline.history.event import Answer, Boot, Crashed, Intent, Outcome, Stuck, Trouble
 from faultline.shared import Shared
-from faultline.targets import OUTCOMES, BeliefReader, OrdersTarget, Surroundings, TargetRef
+from faultline.targets import OUTCOMES, BeliefReader, OrdersTarget, ProcessTarget, Surroundings, TargetRef
 from faultline.worlds.base import Addresses
 
 SAMPLE_S: Final = 1.0
@@ -44,7 +45,7 @@ class Driver:
 
     def __init__(self, target: TargetRef, addresses: Addresses, credentials: tuple[str, str], shared: Shared) -> None:
         self._target = target
-        self._class = target.load()
+        self._new_client = target.load()
         self._addresses = addresses
         self._credentials = credentials
         self._shared = shared
@@ -90,6 +91,8 @@ class Driver:
             if not self._is_current(incarnation):
                 return
             self._client = client
+            if self._target.command is not None:
+                cast("ProcessTarget", client).on_end(partial(self._ended_by_itself, incarnation))
             if await self._within(_calling(client, "start"), incarnation) is None:
                 return
         except asyncio.CancelledError as error:
@@ -117,7 +120,7 @@ class Driver:
             client_id=client_id,
             client_secret=client_secret,
         )
-        return self._class(**{name: getattr(surroundings, name) for name in surroundings.__slots__})
+        return self._new_client(**{name: getattr(surroundings, name) for name in surroundings.__slots__})
 
     def _did_not_start(self, error: BaseException) -> None:
         if self._down.done():
@@ -126,11 +129,26 @@ class Driver:
         if isinstance(error, SimError) or self._shared.injector.struck_last_t is None:
             self._fail(error if isinstance(error, SimError) else self._unable(what, error))
             return
-        now = self._world.now_s()
-        self._history.append(Trouble(now, "unhandled", f"start(): {what}", self._incarnation))
+        self._boot_again(f"start(): {what}")
+
+    def _boot_again(self, what: str) -> None:
+        """As a supervisor would: what is left of the process ends, and a moment later the next is started."""
+        self._history.append(Trouble(self._world.now_s(), "unhandled", what, self._incarnation))
         self._world.crash(self._incarnation, "fin")
         self._ended("exit")
         asyncio.get_running_loop().call_later(START_AGAIN_S, self.boot)
+
+    def _ended_by_itself(self, incarnation: int, error: TargetError) -> None:
+        """A client that is a process ended, or cannot be understood. Before any fault has struck it is broken."""
+        if not self._is_current(incarnation):
+            return
+        what = self._shared.plain(error)
+        if isinstance(error, ProcessEnded) and self._shared.injector.struck_last_t is not None:
+            self._boot_again(what)
+            return
+        broken = TargetError(f"{self._target.spec}: {what}")
+        broken.__cause__ = error
+        self._fail(broken)
 
     async def _within(self, work: Coroutine[Any, Any, Any], incarnation: int, intent: str = "") -> tuple[Any] | None:
         """The result of ``work`` in that process, or None when the process ended first. Raises what it raised."""
@@ -169,6 +187,12 @@ class Driver:
         self._ended("stop")
         self._go(self._restart(client, incarnation, action.down_s))
         return True
+
+    def pause(self, action: Pause) -> bool:
+        """The process stands still for a while. False when there is none of its own."""
+        if self._down.done() or self._client is None or self._target.command is None:
+            return False
+        return cast("ProcessTarget", self._client).pause(action.lasts_s)
 
     async def _restart(self, client: OrdersTarget, incarnation: int, down_s: float) -> None:
         await self._stop(client, incarnation)

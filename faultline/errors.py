@@ -51,6 +51,10 @@ class TargetError(FaultlineError):
     """The target could not be loaded, or broke in a way that is not an answer to the workload."""
 
 
+class ProcessEnded(TargetError):
+    """The process of a target that runs as a command ended by itself, or cannot be spoken to any more."""
+
+
 class HarnessError(FaultlineError):
     """faultline itself, or the world it runs in, broke."""
 

@@ -70,8 +70,8 @@ def make_plan(scenario: Scenario, target: TargetRef) -> Plan:
     world = WORLDS.get(scenario.world)
     if world is None:
         raise ScenarioError([scenario.problem(f"unknown world {_unknown(scenario.world, WORLDS)}", "world")])
-    _check_faults(scenario, world)
-    _check_target(scenario, target)
+    _check_faults(scenario, target, world)
+    _check_target(scenario, target, world)
     intents = _intents(scenario.workload)
     lacking = sorted(op for op in {intent.op for intent in intents} if not target.can(op))
     if lacking:
@@ -84,20 +84,28 @@ def _unknown(name: str, known: Iterable[str]) -> str:
     return f"{name!r}{did_you_mean(name, known)}"
 
 
-def _check_target(scenario: Scenario, target: TargetRef) -> None:
+def _check_target(scenario: Scenario, target: TargetRef, world: WorldKind) -> None:
+    if target.command is not None and not world.commands:
+        able = " or ".join(name for name, kind in WORLDS.items() if kind.commands)
+        message = f"the {scenario.world} world cannot run a command, which lives in real time: use world: {able}"
+        raise ScenarioError([scenario.problem(message, *_place(scenario, target))])
     try:
         target.load()
     except (UsageError, TargetError) as error:
         if scenario.targets.get(target.name) != target.spec:
             raise  # it comes from the command line
-        where = ("targets", target.name) if len(scenario.targets) > 1 else ("target",)
-        raise type(error)(str(scenario.problem(str(error), *where))) from error
+        raise type(error)(str(scenario.problem(str(error), *_place(scenario, target)))) from error
+
+
+def _place(scenario: Scenario, target: TargetRef) -> tuple[str, ...]:
+    """Where the scenario names ``target``."""
+    return ("targets", target.name) if len(scenario.targets) > 1 else ("target",)
 
 
 # Faults
 
 
-def _check_faults(scenario: Scenario, world: WorldKind) -> None:
+def _check_faults(scenario: Scenario, target: TargetRef, world: WorldKind) -> None:
     """Raises UnsupportedFault with every fault that could never strike."""
     profile = PROFILES[scenario.venue.profile]
     problems = []
@@ -106,7 +114,7 @@ def _check_faults(scenario: Scenario, world: WorldKind) -> None:
             why = f"the {scenario.world} world does not carry faults of the {fault.plane} plane"
         else:
             why = (
-                world.refuses(fault)
+                world.refuses(fault, target.command is not None)
                 or _no_such_point(fault, profile)
                 or _no_such_mark(label, fault, profile, scenario.faults)
             )

@@ -1,7 +1,8 @@
 """The system under test: how it is loaded, driven and read.
 
 A target is an ordinary client class that knows nothing of faultline. It is driven by its own methods and read by
-one, :meth:`OrdersTarget.snapshot`; the words it uses are mapped here. ``path/to/file.py:Class`` names it.
+one, :meth:`OrdersTarget.snapshot`; the words it uses are mapped here. ``path/to/file.py:Class`` names it, or it is a
+command: then it lives in a process of its own, and an object stands here for it.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import importlib.util
 import inspect
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from faultline.errors import TargetError, UsageError
 from faultline.history.contract import OPEN_STATES, TERMINAL_STATES
 from faultline.history.event import Belief, OrderBelief, Outcome
+from faultline.worlds.command import Command
 
 OUTCOMES: Final[Mapping[str, Outcome]] = {
     "accepted": "ok",
@@ -65,6 +68,18 @@ class OrdersTarget(Protocol):
         ...
 
 
+class ProcessTarget(OrdersTarget, Protocol):
+    """What stands for a client that is a process of its own."""
+
+    def on_end(self, tell: Callable[[TargetError], None]) -> None:
+        """Call ``tell`` when it ends by itself (ProcessEnded), or says what is not of the protocol."""
+        ...
+
+    def pause(self, lasts_s: float) -> bool:
+        """Stop its process for so long. False when there is none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """All that a target is told about where it runs. ``store_path`` is a file that survives a crash."""
@@ -81,14 +96,26 @@ class TargetRef:
     """``path/to/file.py:Class``: where a target is. ``name`` is what the scenario calls it.
 
     The path counts from the working folder, else from ``near`` (the scenario's own file) or a folder above that.
+    With ``command`` it is a process instead, and ``spec`` is its command line.
     """
 
     name: str
     spec: str
     near: str = ""
+    command: Command | None = None
 
-    def load(self) -> type[OrdersTarget]:
-        """The class. Raises UsageError that says what is missing, TargetError for a file that does not import."""
+    def load(self) -> Callable[..., OrdersTarget]:
+        """The class, or what stands for a command.
+
+        Raises UsageError that says what is missing, TargetError for a file that does not import.
+        """
+        if self.command is not None:
+            from faultline.worlds.live.command_target import CommandTarget
+
+            return partial(CommandTarget, self.command.found(self.near))
+        return self._class()
+
+    def _class(self) -> type[OrdersTarget]:
         file, _, attribute = self.spec.rpartition(":")
         if not file or not attribute.isidentifier():
             raise UsageError(f"{self.spec!r} does not name a target; write path/to/file.py:Class")
@@ -125,8 +152,8 @@ class TargetRef:
         return file
 
     def can(self, op: str) -> bool:
-        """Whether the target has the method for this kind of intent."""
-        return callable(getattr(self.load(), op, None))
+        """Whether the target has the method for this kind of intent. A command is asked for all of them."""
+        return self.command is not None or callable(getattr(self.load(), op, None))
 
 
 _REQUIRED: Final = ("start", "stop", "place", "snapshot")

@@ -81,6 +81,12 @@ def _case(path: Path, meta: Mapping[str, str], target: str | None) -> Case:
     if name not in found:
         raise UsageError(f"{path}: {file} has no scenario {name!r} any more{did_you_mean(name, found)}")
     called = meta.get("target_name", "default")
-    ref = TargetRef(called, spec, file) if target is None else TargetRef("given", target, file)
     scenario = changed(found[name], world=meta.get("world", found[name].world))
+    command = scenario.commands.get(called)
+    if target is not None:
+        ref = TargetRef("given", target, file)
+    elif command is not None and command.spec == spec:
+        ref = TargetRef(called, spec, file, command)
+    else:
+        ref = TargetRef(called, spec, file)
     return Case(scenario, ref, (seed,))

@@ -14,6 +14,7 @@ from faultline.errors import FaultlineError, Problem, ScenarioError, TargetError
 if TYPE_CHECKING:
     from faultline.campaign.model import Case
     from faultline.scenario.model import Scenario
+    from faultline.targets import TargetRef
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,20 +104,27 @@ def cases(selection: Selection) -> list[Case]:
     Raises UsageError with everything that is wrong, TargetError when it is only a target that does not load.
     """
     from faultline.campaign.model import Case
-    from faultline.targets import TargetRef
 
     made: list[Case] = []
     for scenario in scenarios(selection):
-        specs = scenario.targets if selection.target is None else {"given": selection.target}
-        for name, spec in specs.items():
-            subject = f"{scenario.path} {scenario.name} {name} {spec}".lower()
+        for target in _targets(scenario, selection):
+            subject = f"{scenario.path} {scenario.name} {target.name} {target.spec}".lower()
             if not selection.keywords or any(text.lower() in subject for text in selection.keywords):
-                seeds = scenario.expectation(name).seeds or scenario.seeds
-                made.append(Case(scenario, TargetRef(name, spec, scenario.path), _seeds(selection, seeds)))
+                seeds = scenario.expectation(target.name).seeds or scenario.seeds
+                made.append(Case(scenario, target, _seeds(selection, seeds)))
     if not made:
         raise UsageError(f"no scenario or target matches -k {' or -k '.join(map(repr, selection.keywords))}")
     _check(made)
     return made
+
+
+def _targets(scenario: Scenario, selection: Selection) -> list[TargetRef]:
+    """The scenario's own, unless another was asked for."""
+    from faultline.targets import TargetRef
+
+    if selection.target is None:
+        return [scenario.target(name) for name in scenario.targets]
+    return [TargetRef("given", selection.target, scenario.path)]
 
 
 def _seeds(selection: Selection, of_scenario: int) -> tuple[int, ...]:

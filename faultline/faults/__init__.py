@@ -18,7 +18,7 @@ from faultline.faults.messages import DelayMessage, DropMessage, DuplicateMessag
 from faultline.faults.outage import DnsFailure, Partition, Refuse, Timeout
 from faultline.faults.status import StatusStorm
 from faultline.faults.store import StoreError
-from faultline.faults.target import Crash, Restart
+from faultline.faults.target import Crash, Pause, Restart
 from faultline.faults.venue import PartialFill, Reject, SlowFill, StaleRead, TokenExpiry
 
 FAULTS: dict[str, type[Fault]] = {
@@ -43,6 +43,7 @@ FAULTS: dict[str, type[Fault]] = {
     "malformed_body": MalformedBody,
     "partial_fill": PartialFill,
     "partition": Partition,
+    "pause": Pause,
     "refuse": Refuse,
     "reject": Reject,
     "reorder_messages": ReorderMessages,
@@ -84,6 +85,7 @@ __all__ = [
     "MalformedBody",
     "PartialFill",
     "Partition",
+    "Pause",
     "Refuse",
     "Reject",
     "ReorderMessages",

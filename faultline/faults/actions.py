@@ -139,6 +139,12 @@ class Restart(_Action, frozen=True, tag="restart"):
     down_s: float = 0.5
 
 
+class Pause(_Action, frozen=True, tag="pause"):
+    """The client's process stands still for ``lasts_s`` and then goes on as if nothing had been."""
+
+    lasts_s: float = 1.0
+
+
 class StoreError(_Action, frozen=True, tag="store_error"):
     """The client's store refuses a statement: locked by another process, or the disk is full."""
 
@@ -147,7 +153,7 @@ class StoreError(_Action, frozen=True, tag="store_error"):
 
 Action = (
     Delay | Hold | Drop | Duplicate | Replace | Reply | Cut | Shape | Flip
-    | FillPart | Reject | Stale | ExpireTokens | Crash | Restart | StoreError
+    | FillPart | Reject | Stale | ExpireTokens | Crash | Restart | Pause | StoreError
 )  # fmt: skip
 
 TERMINAL: Final = (Drop, Reply, Cut)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from faultline.faults.actions import Action
 from faultline.faults.actions import Crash as CrashNow
+from faultline.faults.actions import Pause as PauseNow
 from faultline.faults.actions import Restart as RestartNow
 from faultline.faults.base import Fault, at_least, one_of
 from faultline.faults.chance import Chance
@@ -20,7 +21,7 @@ Death = Literal["fin", "silence"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ending(Fault, ABC):
+class _OfProcess(Fault, ABC):
     plane = Plane.TARGET
     planes = frozenset({Plane.TARGET, Plane.MESSAGE})
     phases = frozenset({"before", "after"})
@@ -31,17 +32,24 @@ class _Ending(Fault, ABC):
 
     on: str = "POST *"
     phase: Side = "after"
-    down_s: Seconds = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
         only_requests(self)
         one_of("phase", self.phase, Side)
-        at_least("down", self.down_s, 0)
 
     def about(self, plane: Plane, endpoint: str, phase: str) -> bool:
         """As for every fault, on its own side of the effect or of the commit."""
         return phase == self.phase and super().about(plane, endpoint, phase)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ending(_OfProcess, ABC):
+    down_s: Seconds = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("down", self.down_s, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,3 +99,32 @@ class Restart(_Ending):
     def actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
         """Stop it and start it again."""
         return (RestartNow(self.down_s),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause(_OfProcess):
+    """The client's process stands still and later goes on, with no idea of the time in between.
+
+    In the real world: a laptop lid, a virtual machine that is moved, a long garbage collection, a container that has
+    used up its share of the processor, a debugger. Connections stay open and nobody is told.
+    ``lasts`` (a duration, default 1s) is for how long. With ``at`` or ``every`` it happens at that time; otherwise at
+    a request of ``on`` (default ``POST *``). ``phase`` is ``before`` or ``after`` (default) the effect of the request.
+    Given neither a time nor a number it strikes once. Only a target that runs as a command has a process of its own
+    that can be stopped.
+
+    Proves that a client that wakes up late does not act on what it knew before, and that its own timeouts, which all
+    expire at once then, make it ask instead of send again.
+    """
+
+    kind = "pause"
+    planes = frozenset({Plane.MESSAGE})
+
+    lasts_s: Seconds = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("lasts", self.lasts_s, 0.001)
+
+    def actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
+        """Stop it for a while."""
+        return (PauseNow(self.lasts_s),)

@@ -16,6 +16,7 @@ from faultline.scenario.forms import Form
 from faultline.scenario.model import VERSION, Expectation, OrdersWorkload, Scenario, VenueSpec
 from faultline.scenario.tables import Tables
 from faultline.units import Seconds
+from faultline.worlds.command import Command
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ class Builder:
         self._tree = cell.tree
         self._tables = tables
         self._problems = problems
+        self._commands: dict[str, Command] = {}
 
     def build(self) -> Scenario | None:
         """The scenario, or None when a problem was noted."""
@@ -90,6 +92,7 @@ class Builder:
             about=head.about.strip(),
             tags=head.tags,
             targets=targets,
+            commands=self._commands,
             venue=venue,
             world=head.world,
             seeds=head.seeds,
@@ -130,15 +133,23 @@ class Builder:
             if single is None:
                 self._problems.at((), "'target' is missing; write target: path/to/file.py:Class")
                 return {}
-            return {"default": self._target(single, ("target",))}
+            return {"default": self._target("default", single, ("target",))}
         if not isinstance(several, dict) or not several:
             self._problems.at(("targets",), "expected names with their targets: {careful: path/to/file.py:Class}")
             return {}
-        return {name: self._target(spec, ("targets", name)) for name, spec in several.items()}
+        return {name: self._target(name, spec, ("targets", name)) for name, spec in several.items()}
 
-    def _target(self, spec: Plain, path: Path) -> str:
+    def _target(self, name: str, spec: Plain, path: Path) -> str:
+        if isinstance(spec, dict):
+            command = Form.of(Command).read(spec, path, "", self._problems)
+            if command is None:
+                return ""
+            self._commands[name] = command
+            return command.spec
         if not isinstance(spec, str) or not _TARGET.fullmatch(spec):
-            self._problems.at(path, f"{kind_of(spec)} does not name a target; write path/to/file.py:Class")
+            self._problems.at(
+                path, f"{kind_of(spec)} does not name a target; write path/to/file.py:Class or {{command: [...]}}"
+            )
             return ""
         return spec
 

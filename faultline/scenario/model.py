@@ -14,7 +14,9 @@ from faultline.faults.base import Fault
 from faultline.history.contract import ClientPolicy
 from faultline.oracles.base import Oracle
 from faultline.scenario.document import Marks
+from faultline.targets import TargetRef
 from faultline.units import Fraction, PerSecond, Seconds
+from faultline.worlds.command import Command
 
 VERSION: Final = 1
 """Version of the scenario format. A reader refuses a later one."""
@@ -75,7 +77,8 @@ class Expectation:
 class Scenario:
     """One scenario, complete and checked, except for what only a plan can tell.
 
-    ``targets`` maps a name (``default`` when the file gives only one) to ``path/to/file.py:Class``. ``params`` are
+    ``targets`` maps a name (``default`` when the file gives only one) to ``path/to/file.py:Class``, or to the command
+    line of one of ``commands``. ``params`` are
     the values of its matrix cell, in the order of the file; they are part of ``name`` too. ``overrides`` are the
     parameters of the file that its loader was told to replace.
     """
@@ -97,6 +100,11 @@ class Scenario:
     params: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     marks: Marks = field(default_factory=Marks, repr=False, compare=False)
+    commands: Mapping[str, Command] = field(default_factory=dict)
+
+    def target(self, name: str) -> TargetRef:
+        """The target called ``name``. Raises KeyError when there is none."""
+        return TargetRef(name, self.targets[name], self.path, self.commands.get(name))
 
     def where(self, *path: str | int) -> tuple[int, int]:
         """Line and column of a part: ``where("faults", 2)``; of what holds it when it has no place of its own."""

@@ -21,11 +21,12 @@ from faultline.scenario.forms import Form, units_in
 from faultline.scenario.model import VERSION, OrdersWorkload
 from faultline.scenario.tables import Tables
 from faultline.units import Bytes, BytesPerSecond, Fraction, PerSecond, Seconds, Unit, show_seconds
+from faultline.worlds.command import Command
 
 Json: TypeAlias = dict[str, Any]
 """A JSON object on its way into a file; no stage of a run sees it."""
 
-_TARGET: Final[Json] = {
+_CLASS: Final[Json] = {
     "type": "string",
     "pattern": ".+:[A-Za-z_]\\w*",
     "examples": ["targets/order_flow.py:OrderFlow"],
@@ -50,10 +51,11 @@ def schema(tables: Tables | None = None) -> Json:
     head = _record(Form.of(Head))["properties"]
     head["version"] = {"const": VERSION, "description": "version of the format"}
     head["world"] = {"enum": list(tables.worlds), "default": "sim"}
+    target: Json = {"anyOf": [_CLASS, _record(Form.of(Command))]}
     properties = {
         **head,
-        "target": {**_TARGET, "description": "the client under test: path/to/file.py:Class"},
-        "targets": _names(_TARGET, "several clients under test, by name"),
+        "target": {"description": "the client under test: path/to/file.py:Class, or a command", **target},
+        "targets": _names(target, "several clients under test, by name"),
         "venue": _venue(tables),
         "client": _record(Form.of(ClientPolicy)),
         "workload": _record(Form.of(OrdersWorkload)),

@@ -11,7 +11,13 @@ from faultline.faults.points import Plane
 from faultline.worlds.base import World
 
 
-def _carries_all(fault: Fault) -> str:
+def _carries_all(fault: Fault, as_command: bool) -> str:
+    return ""
+
+
+def _sim_refuses(fault: Fault, as_command: bool) -> str:
+    if fault.kind == "pause":
+        return "the simulated world has no process to stop; run the target as a command in the live world"
     return ""
 
 
@@ -20,13 +26,15 @@ class WorldKind(NamedTuple):
     planes whose faults it carries.
 
     ``repeatable`` says whether the same seed gives the same history. ``refuses`` gives the reason why it cannot carry
-    a fault of its planes all the same, or the empty string.
+    a fault of its planes all the same, or the empty string; it is told whether the target runs as a command.
+    ``commands`` says whether a target can run as a command, as a process of its own, in it.
     """
 
     make: Callable[[int, float], World]
     planes: frozenset[Plane]
     repeatable: bool = True
-    refuses: Callable[[Fault], str] = _carries_all
+    refuses: Callable[[Fault, bool], str] = _carries_all
+    commands: bool = False
 
 
 def _sim(seed: int, time_limit_s: float) -> World:
@@ -41,16 +49,16 @@ def _live(seed: int, time_limit_s: float) -> World:
     return LiveWorld(seed, time_limit_s=time_limit_s)
 
 
-def _live_refuses(fault: Fault) -> str:
+def _live_refuses(fault: Fault, as_command: bool) -> str:
     from faultline.worlds.live.world import refuses
 
-    return refuses(fault)
+    return refuses(fault, as_command=as_command)
 
 
 WORLDS: Final[Mapping[str, WorldKind]] = MappingProxyType(
     {
-        "sim": WorldKind(_sim, frozenset(Plane)),
-        "live": WorldKind(_live, frozenset(Plane), repeatable=False, refuses=_live_refuses),
+        "sim": WorldKind(_sim, frozenset(Plane), refuses=_sim_refuses),
+        "live": WorldKind(_live, frozenset(Plane), repeatable=False, refuses=_live_refuses, commands=True),
     }
 )
 """Every world by name."""

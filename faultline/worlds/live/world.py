@@ -7,7 +7,7 @@
 Requests, messages, the venue's decisions and the client's store are struck by the very code that strikes them in the
 simulation; bytes and connections by the embedded proxy. What differs is said while planning (:func:`refuses`):
 
-* a Python class shares the process of the runner, so it cannot die alone;
+* a Python class shares the process of the runner, so it cannot die alone; a command can (``process.py``);
 * the client connects to an address, so no name is ever looked up;
 * a proxy has accepted a connection before it can refuse or hold it, so a refused connection looks reset here.
 
@@ -34,6 +34,7 @@ from faultline.faults.actions import Action, Cut
 from faultline.faults.base import Fault
 from faultline.faults.injector import Injector
 from faultline.faults.points import Moment, Plane
+from faultline.faults.target import Crash, Pause
 from faultline.venues.base import Context, Venue
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.raw import RawFront
@@ -42,6 +43,7 @@ from faultline.worlds.base import Addresses, Complaint
 from faultline.worlds.context import INCARNATION
 from faultline.worlds.live.context import LiveContext
 from faultline.worlds.live.front import LiveFront, Sent
+from faultline.worlds.live.process import PROCESSES, Processes
 from faultline.worlds.live.proxy import FaultProxy
 from faultline.worlds.live.pulse import Pulse
 from faultline.worlds.sim.guard import Watchdog
@@ -62,10 +64,18 @@ HANG_S: Final = 60.0
 """One step of the client that takes longer ends the run: everything here shares its thread."""
 
 
-def refuses(fault: Fault) -> str:
-    """Why the live world cannot carry ``fault``, or the empty string."""
-    if fault.kind == "crash":
-        return "the live world cannot kill a Python class alone, because it shares the process of the runner"
+def refuses(fault: Fault, *, as_command: bool = False) -> str:
+    """Why the live world cannot carry ``fault``, or the empty string. ``as_command``: the client is a process."""
+    if isinstance(fault, Crash | Pause) and not as_command:
+        what = "kill" if isinstance(fault, Crash) else "stop"
+        return (
+            f"the live world cannot {what} a Python class alone, because it shares the process of the runner; "
+            "run it as a command (docs/any-language.md)"
+        )
+    if as_command and (fault.kind == "store_error" or fault.on == "store"):
+        return "the store of a command is in another process, where no statement can be struck"
+    if as_command and isinstance(fault, Crash) and fault.how == "silence":
+        return "the system of this machine closes the connections of a killed process; how: silence works in sim"
     if fault.phases == {"resolve"}:
         return f"the live world looks no name up: the client connects to {LOOPBACK}"
     return ""
@@ -91,6 +101,7 @@ class LiveWorld:
         self._contexts: dict[int, VariableContext] = {}
         self._outside = copy_context()
         self._gone: set[int] = set()
+        self._processes = Processes(seed, self._outside)
         self._store = StoreGuard(self._gone_here, self._as_the_world, _no_class_of_its_own, time.sleep)
         self._undo = ExitStack()
         self._folder: Path | None = None
@@ -168,6 +179,7 @@ class LiveWorld:
             gc.collect()
 
     async def _tear_down(self) -> None:
+        await self._processes.close()
         for stop in (*(front.stop for front in self._fronts), *(proxy.stop for proxy in self._proxies)):
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop(), TEARDOWN_S)
@@ -268,6 +280,7 @@ class LiveWorld:
         if context is None:
             context = self._contexts[incarnation] = self._outside.copy()
             context.run(INCARNATION.set, incarnation)
+            context.run(PROCESSES.set, self._processes)
         return context
 
     def spawn(self, work: Coroutine[Any, Any, T], incarnation: int, intent: str = "") -> asyncio.Task[T]:
@@ -281,17 +294,19 @@ class LiveWorld:
         return self._context_of(incarnation).copy().run(call)
 
     def crash(self, incarnation: int, how: Literal["fin", "silence"]) -> None:
-        """End what is left of the process, after its orderly stop or a start that failed.
+        """End what is left of the process.
 
-        Its tasks are cancelled, which a real process would not see. Its successor gets a copy of its store, so that
-        what they still write reaches nobody.
+        A command is killed, and its successor finds the store as it left it. The tasks of a class are cancelled, which
+        a real process would not see; its successor gets a copy of its store, so that what they still write reaches
+        nobody.
         """
         if incarnation in self._gone:
             return
         self._gone.add(incarnation)
-        before = self.store_path().parent
-        self._new_store()
-        shutil.copytree(before, self.store_path().parent, dirs_exist_ok=True)
+        if not self._processes.kill(incarnation):
+            before = self.store_path().parent
+            self._new_store()
+            shutil.copytree(before, self.store_path().parent, dirs_exist_ok=True)
         for task in self._unfinished(incarnation):
             task.cancel()
 
@@ -309,8 +324,8 @@ class LiveWorld:
         ]  # fmt: skip
 
     def left_running(self, incarnation: int) -> list[str]:
-        """Its unfinished tasks, each by the place where it waits."""
-        return sorted(place(task) for task in self._unfinished(incarnation))
+        """Its unfinished tasks, each by the place where it waits; of a command, the processes that it left behind."""
+        return sorted([place(task) for task in self._unfinished(incarnation)] + self._processes.left(incarnation))
 
     def died(self, incarnation: int) -> list[str]:
         """Its tasks that ended in an exception at which nobody has looked yet; each is told once."""
