@@ -8,6 +8,7 @@ from typing import Final
 
 from faultline.venues.generic import PROFILE as GENERIC
 from faultline.venues.profile import Profile
+from faultline.venues.profiles.binance import PROFILE as BINANCE
 
-PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({profile.name: profile for profile in (GENERIC,)})
+PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({profile.name: profile for profile in (GENERIC, BINANCE)})
 """Every venue that a scenario can name."""

@@ -7,7 +7,7 @@ banned if the venue bans. Time is passed in.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import NamedTuple
 
@@ -21,6 +21,15 @@ class Charge(NamedTuple):
 
     status: int
     headers: Headers
+
+
+class Usage(NamedTuple):
+    """Where a bucket stands: ``spent`` of its limit, and how long until its window is empty or its oldest weight
+    leaves it."""
+
+    bucket: RateBucket
+    spent: int
+    reset_s: float
 
 
 class _Window:
@@ -86,17 +95,41 @@ def _whole(seconds: float) -> str:
     return str(max(1, ceil(round(seconds, 6))))
 
 
+def fullest(usages: Sequence[Usage]) -> Headers:
+    """The generic venue's headers: what is left of the fullest limit."""
+    usage = min(usages, key=lambda usage: (usage.bucket.limit - usage.spent) / usage.bucket.limit)
+    return (
+        ("X-RateLimit-Limit", str(usage.bucket.limit)),
+        ("X-RateLimit-Remaining", str(max(0, usage.bucket.limit - usage.spent))),
+        ("X-RateLimit-Reset", _whole(usage.reset_s)),
+    )
+
+
 class RateLimiter:
     """Counts requests against ``buckets``.
 
     After ``ban_after`` refusals in a row (None: never) the next one turns into a ban of ``ban_s``, in which
-    everything is answered 418.
+    everything is answered 418. Each further ban is twice as long, up to ``ban_max_s`` (None: all are equal).
+    ``headers`` makes what an answer tells of the buckets that its request counts in; ``retry_after`` says whether
+    refusals carry that header.
     """
 
-    def __init__(self, buckets: Sequence[RateBucket], *, ban_after: int | None = None, ban_s: float = 120.0) -> None:
+    def __init__(
+        self,
+        buckets: Sequence[RateBucket],
+        *,
+        ban_after: int | None = None,
+        ban_s: float = 120.0,
+        ban_max_s: float | None = None,
+        headers: Callable[[Sequence[Usage]], Headers] = fullest,
+        retry_after: bool = True,
+    ) -> None:
         self._windows = [_Window(bucket) for bucket in buckets]
         self._ban_after = ban_after
         self._ban_s = ban_s
+        self._ban_max_s = ban_max_s
+        self._describe = headers
+        self._retry_after = retry_after
         self._refusals = 0
         self._banned_until_s = 0.0
 
@@ -128,17 +161,20 @@ class RateLimiter:
         if self._ban_after is not None and self._refusals >= self._ban_after:
             self._refusals = 0
             self._banned_until_s = now_s + self._ban_s
+            if self._ban_max_s is not None:
+                self._ban_s = min(2 * self._ban_s, self._ban_max_s)
             return self._banned(now_s)
         self._refusals += 1
-        return Charge(429, (("Retry-After", _whole(wait_s)), *self._headers(now_s, counted)))
+        return Charge(429, (*self._wait(wait_s), *self._headers(now_s, counted)))
 
     def _banned(self, now_s: float) -> Charge:
-        return Charge(418, (("Retry-After", _whole(self._banned_until_s - now_s)),))
+        return Charge(418, self._wait(self._banned_until_s - now_s))
+
+    def _wait(self, wait_s: float) -> Headers:
+        return (("Retry-After", _whole(wait_s)),) if self._retry_after else ()
 
     def _headers(self, now_s: float, counted: list[tuple[_Window, int]]) -> Headers:
-        window = min((window for window, _ in counted), key=lambda window: window.remaining / window.bucket.limit)
-        return (
-            ("X-RateLimit-Limit", str(window.bucket.limit)),
-            ("X-RateLimit-Remaining", str(max(0, window.remaining))),
-            ("X-RateLimit-Reset", _whole(window.reset_s(now_s))),
+        windows = [window for window, _ in counted]
+        return self._describe(
+            [Usage(window.bucket, window.bucket.limit - window.remaining, window.reset_s(now_s)) for window in windows]
         )

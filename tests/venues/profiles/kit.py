@@ -1,0 +1,119 @@
+"""A venue of a profile in the simulated world, with ccxt in front of it and faults where a test plans them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from faultline.faults.actions import Action
+from faultline.faults.deciders import Decision
+from faultline.faults.injector import Injector
+from faultline.faults.points import Moment, Plane
+from faultline.history import Aliases, History
+from faultline.history.attribution import Attribution
+from faultline.history.contract import ClientPolicy
+from faultline.history.event import Contracted, Effect, Event, Resolved
+from faultline.venues import PROFILES
+from faultline.venues.interceptor import Interceptor
+from faultline.venues.profiles.spot import KEY, SECRET
+from faultline.venues.raw import RawFront
+from faultline.venues.stream import StreamFront
+from faultline.worlds.sim.simulation import Simulation
+from faultline.worlds.sim.world import SimContext
+
+REST_HOST, STREAM_HOST = "api.venue.test", "stream.venue.test"
+REST, STREAM = f"http://{REST_HOST}", f"ws://{STREAM_HOST}"
+
+
+class Planned:
+    """Strikes the points that a test names, once each: ``(endpoint, phase)``."""
+
+    planes = frozenset(Plane)
+
+    def __init__(self) -> None:
+        self.plan: dict[tuple[str, str], list[tuple[Action, ...]]] = {}
+        self.seen: list[Moment] = []
+
+    def strike(self, endpoint: str, phase: str, *actions: Action) -> None:
+        self.plan.setdefault((endpoint, phase), []).append(actions)
+
+    def decide(self, moment: Moment) -> tuple[Decision, ...]:
+        self.seen.append(moment)
+        waiting = self.plan.get((moment.point.endpoint, moment.point.phase))
+        return tuple(Decision("test#0", action) for action in waiting.pop(0)) if waiting else ()
+
+
+@dataclass
+class Stage:
+    """A venue that listens at :data:`REST` and :data:`STREAM` while the simulation runs."""
+
+    simulation: Simulation
+    venue: Any
+    interceptor: Interceptor
+    history: History
+    faults: Planned
+    streams: StreamFront
+    notes: list[Any] = field(default_factory=list)
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return list(self.history.of(kind))
+
+    def effects(self, *what: str) -> list[Effect]:
+        return [effect for effect in self.history.of(Effect) if not what or effect.what in what]
+
+    def resolved(self) -> list[str]:
+        return [event.effect for event in self.history.of(Resolved)]
+
+    def endpoints(self) -> set[str]:
+        return {moment.point.endpoint for moment in self.faults.seen if moment.point.plane == Plane.MESSAGE}
+
+    @property
+    def now_s(self) -> float:
+        return self.simulation.now_s()
+
+
+def played(profile: str, body: Callable[[Stage], Awaitable[None]], **settings: Any) -> Stage:
+    """Run ``body`` against a venue of ``profile``, in virtual time."""
+    simulation = Simulation(seed=3)
+    simulation.network.add_host(REST_HOST, label="rest")
+    simulation.network.add_host(STREAM_HOST, label="stream")
+    kind = PROFILES[profile]
+    chosen = kind.settings(**settings)
+    history = History()
+    history.append(Contracted(t=0.0, contract=kind.contract(chosen, ClientPolicy()), seed=3))
+    attribution = Attribution(ClientPolicy())
+    faults = Planned()
+    context = SimContext(simulation, 3)
+    injector = Injector(faults, history, context.now_s)
+    injector.armed = True
+    made: list[Stage] = []
+
+    async def main() -> None:
+        venue = kind.build(chosen, context, history, attribution, injector, Aliases())
+        interceptor = Interceptor(injector, history, attribution, now_s=context.now_s, wall_s=context.wall_s, upon={})
+        rest, streams = RawFront(venue, interceptor), StreamFront(venue, interceptor)
+        await rest.start(REST_HOST, 80)
+        await streams.start(STREAM_HOST, 80)
+        made.append(Stage(simulation, venue, interceptor, history, faults, streams))
+        try:
+            await body(made[0])
+        finally:
+            await streams.stop()
+            await rest.stop()
+
+    simulation.run(main)
+    return made[0]
+
+
+def ccxt_client(exchange: str, **more: Any) -> Any:
+    """A ccxt client, ordinary but for its addresses. ccxt is imported here: that takes most of a second."""
+    import ccxt.pro
+
+    options = {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}, "fetchMargins": False}
+    client = getattr(ccxt.pro, exchange)(
+        {"apiKey": KEY, "secret": SECRET, "password": "faultline-passphrase", "enableRateLimit": False, **more}
+    )
+    client.options.update(options)
+    client.has["fetchCurrencies"] = False
+    return client
