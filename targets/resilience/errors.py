@@ -7,6 +7,7 @@ sends such a request again must first make sure that it cannot take effect twice
 
 from __future__ import annotations
 
+import socket
 from typing import Final, Literal
 
 Effect = Literal["none", "unknown"]
@@ -75,7 +76,9 @@ class QueueFullError(NotSentError):
 class AuthenticationError(APIError):
     """The venue gives no token, neither by refresh nor by login. What needed the token was not sent."""
 
-    def __init__(self, message: str = "", status_code: int | None = None, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str = "", status_code: int | None = None, *, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message, status_code, retry_after_s=retry_after_s, effect="none")
 
 
@@ -95,7 +98,8 @@ def effect_of(error: BaseException) -> Effect:
     """What the operation that ended with ``error`` may have done. Unknown for every error that says nothing itself."""
     if isinstance(error, APIError | NotSentError):
         return error.effect
-    return "none" if isinstance(error, ConnectionRefusedError) else "unknown"
+    # Nobody listened there, or nobody knew where that is: no request left.
+    return "none" if isinstance(error, ConnectionRefusedError | socket.gaierror) else "unknown"
 
 
 def _effect_of(status_code: int | None) -> Effect:
