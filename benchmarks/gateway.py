@@ -10,6 +10,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import count
 from statistics import median
 from typing import Final
 
@@ -27,14 +28,15 @@ ALONE: Final = 300
 REPETITIONS: Final = 5
 _BODY: Final = b'{"side": "buy", "price": "1"}'
 _REQUEST: Final = (
-    b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\n"
+    b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: k%%d\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 )
+_keys, _ids = count(), count()
 
 
 async def _orders(request: web.Request) -> web.Response:
     await request.read()
-    return web.json_response({"id": "o1"})
+    return web.json_response({"id": f"o{next(_ids)}"})
 
 
 @asynccontextmanager
@@ -62,7 +64,8 @@ async def _load(address: str, connections: int, requests: int) -> float:
     async def one() -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         for _ in range(requests):
-            writer.write(_REQUEST)
+            # A new key each time, as clients have it: nothing that remembers heads may gain by their being equal.
+            writer.write(_REQUEST % next(_keys))
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
             await reader.readexactly(length)

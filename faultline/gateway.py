@@ -38,8 +38,7 @@ from faultline.runner import judge
 from faultline.session import CheckFailed
 from faultline.venues.interceptor import Interceptor
 from faultline.worlds.live.gateway import EffectLedger, EffectRule, GatewayServer, Outlook, UpstreamAddress
-from faultline.worlds.live.gateway.server import ANSWER_S
-from faultline.worlds.live.proxy.guard import IDLE_S
+from faultline.worlds.live.gateway.server import ANSWER_S, IDLE_S
 
 SETTLE_MAX_S: Final = 30.0
 _POLL_S: Final = 0.02
@@ -109,7 +108,7 @@ class Gateway:
             stream=stream,
             answer_s=answer_s,
             idle_s=idle_s,
-            ssl=ssl_context if ssl_context is not None else True,
+            tls=ssl_context,
         )
 
     async def __aenter__(self) -> Self:

@@ -129,8 +129,9 @@ def _read_head(raw: bytes) -> Head:
 _remembered = lru_cache(maxsize=1024)(_read_head)
 
 
-def _content_length(headers: Mapping[str, str]) -> int | None:
-    """Length of the body, None when it is chunked. Raises BadRequest on anything two readers could read differently."""
+def body_length(headers: Mapping[str, str], most_bytes: int = BODY_MAX_BYTES) -> int | None:
+    """Length of the body, None when it is chunked. Raises BadRequest on anything two readers could read differently,
+    and on more than ``most_bytes``."""
     coding = headers.get("transfer-encoding")
     length = headers.get("content-length")
     if coding is not None:
@@ -143,8 +144,8 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
         return 0
     if not (length.isascii() and length.isdigit()):
         raise BadRequest(400, "Content-Length is not a number")
-    if len(length) > 12 or int(length) > BODY_MAX_BYTES:
-        raise BadRequest(413, f"a body may have {BODY_MAX_BYTES} bytes")
+    if len(length) > 18 or int(length) > most_bytes:
+        raise BadRequest(413, f"a body may have {most_bytes} bytes")
     return int(length)
 
 
@@ -203,7 +204,7 @@ class RequestParser:
                 raise BadRequest(431, f"a request head may have {HEAD_MAX_BYTES} bytes")
             return False
         head = read_head(bytes(buffer[:end]))
-        self._length = _content_length(head.headers)
+        self._length = body_length(head.headers)
         del buffer[: end + 4]
         self._head = head
         return True

@@ -8,20 +8,21 @@ fault made the request late: then it arrives whether or not anybody waits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
-from aiohttp import web
-from yarl import URL
 
 from faultline.faults.injector import EffectKnown
 from faultline.history.attribution import Identity
 from faultline.venues.base import Begun, Broken, Forwarded, Request, Response
-from faultline.venues.http import CONTINUE, split_target
+from faultline.venues.http import BadRequest
+from faultline.worlds.live.gateway.client import Incoming
+from faultline.worlds.live.gateway.dial import Pool, Unreachable, UpstreamConnection
 from faultline.worlds.live.gateway.effects import EffectLedger
-from faultline.worlds.live.gateway.headers import seen, to_client, to_upstream
+from faultline.worlds.live.gateway.framing import LAST_CHUNK, Body, chunk
+from faultline.worlds.live.gateway.headers import ResponseHead, for_upstream
 from faultline.worlds.live.gateway.outlook import Outlook, endpoint_of
 from faultline.worlds.live.gateway.upstream import UpstreamAddress
 
@@ -29,19 +30,19 @@ SMALL_MAX_BYTES: Final = 64 * 1024
 """A body of at most this announced size is never worth a stream."""
 HELD_MAX_BYTES: Final = 1024 * 1024
 """How much of a body is held for a fault or for the ledger of effects."""
-BODY_IDLE_S: Final = 60.0
-"""How long a client may be silent in the middle of a body."""
-PIECE_BYTES: Final = 64 * 1024
 
-Gone = (ConnectionError, web.RequestPayloadError, aiohttp.ClientError, TimeoutError)
-"""What reading from a client raises when it hung up, or was silent for too long."""
+Gone = (ConnectionError, BadRequest, TimeoutError)
+"""What reading from a client raises when it hung up, sent garbage, or was silent for too long."""
+_HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the requests of a gateway share. ``concern`` tells whether a fault may strike an endpoint."""
+    """What the requests of a gateway share. ``concern`` tells whether a fault may strike an endpoint; ``session`` is
+    for WebSockets."""
 
     address: UpstreamAddress
+    pool: Pool
     session: aiohttp.ClientSession
     outlook: Outlook
     effects: EffectLedger
@@ -50,29 +51,28 @@ class Surroundings:
 
 
 class Exchange:
-    """One request (:class:`faultline.venues.base.Upstream`). ``rest`` is the response that is still coming, if any."""
+    """One request (:class:`faultline.venues.base.Upstream`). ``streams``: the response is still coming."""
 
-    def __init__(self, around: Surroundings, web_request: web.BaseRequest, connection: int) -> None:
+    def __init__(self, around: Surroundings, incoming: Incoming) -> None:
         self._around = around
-        self._web = web_request
-        path, query = split_target(web_request.raw_path)
-        self._endpoint = endpoint_of(web_request.method, path)
+        self._incoming = incoming
+        head = incoming.head
+        self._endpoint = endpoint_of(head.method, head.path)
         self._rule = around.effects.rule(self._endpoint)
         self._holds = self._rule is not None or around.concern(self._endpoint)
-        self._head = Request(
-            web_request.method, path, query, seen(web_request.headers), b"", connection, gone=self._has_gone
-        )
         self._whole = True
         self._identity = Identity()
         self._task: asyncio.Task[object] | None = None
         self._left = False
-        self.rest: aiohttp.ClientResponse | None = None
+        self._asked: UpstreamConnection | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self.streams = self.chunked = False
+        incoming.connection.hung_up = self.hung_up
 
     # The client
 
     def _has_gone(self) -> bool:
-        transport = self._web.transport
-        return self._left or transport is None or transport.is_closing()
+        return self._incoming.connection.gone
 
     def hung_up(self) -> None:
         """The client's connection is gone."""
@@ -82,32 +82,19 @@ class Exchange:
 
     async def read(self) -> Request:
         """The request, with its body where that is held. Raises one of :data:`Gone`."""
-        if not self._web.body_exists:
-            return self._head
-        if self._head.headers.get("expect", "").lower() == "100-continue" and self._web.transport is not None:
-            self._web.transport.write(CONTINUE)
-        length = self._web.content_length
-        if not self._holds and (length is None or length > SMALL_MAX_BYTES):
-            self._whole = False
-            return self._head
-        held = bytearray()
-        while len(held) < HELD_MAX_BYTES and (piece := await self._piece()):
-            held += piece
-        self._whole = self._web.content.at_eof()
-        head = self._head
+        incoming = self._incoming
+        held = b""
+        if incoming.body is not None:
+            incoming.promise()
+            if self._holds or 0 < incoming.length <= SMALL_MAX_BYTES:
+                held, self._whole = await _held(incoming.body, incoming.piece)
+            else:
+                self._whole = False
+        head = incoming.head
         return Request(
-            head.method, head.path, head.query, head.headers, bytes(held), head.connection, gone=self._has_gone
-        )
-
-    async def _piece(self) -> bytes:
-        async with asyncio.timeout(BODY_IDLE_S):
-            return await self._web.content.readany()
-
-    async def _stream(self, beginning: bytes) -> AsyncIterator[bytes]:
-        if beginning:
-            yield beginning
-        while piece := await self._piece():
-            yield piece
+            head.method, head.path, head.query, head.headers, held, incoming.connection.ordinal,
+            gone=self._has_gone, target=head.target,
+        )  # fmt: skip
 
     # What is told of it
 
@@ -138,14 +125,14 @@ class Exchange:
                 raise
             self._task.uncancel()
             return self._failed(request, Broken("fin"))
-        except aiohttp.ClientConnectorError as error:
-            return Forwarded(_refusal(502, f"the upstream cannot be reached: {error.strerror}"), "not_applied")
-        except aiohttp.ConnectionTimeoutError:
-            return Forwarded(_refusal(504, "connecting to the upstream takes too long"), "not_applied")
-        except TimeoutError:
-            return self._failed(request, _refusal(504, "the upstream does not answer in time"))
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return self._failed(request, _refusal(502, f"the upstream broke off ({type(error).__name__})"))
+        except Unreachable as error:
+            return Forwarded(
+                _refusal(504 if error.late else 502, f"the upstream cannot be reached: {error}"), "not_applied"
+            )
+        except TimeoutError as error:
+            return self._failed(request, _refusal(504, str(error) or "the upstream does not answer in time"))
+        except (BadRequest, OSError) as error:
+            return self._failed(request, _refusal(502, f"the upstream broke off ({error})"))
         finally:
             self._task = None
         return Forwarded(response, self._note(request, response))
@@ -162,65 +149,84 @@ class Exchange:
         return "applied" if done else "unknown"
 
     async def _ask(self, request: Request) -> Response:
-        answer = await self._open(request, request.body if self._whole else self._stream(request.body))
-        try:
-            return await self._begin(answer)
-        except BaseException:
-            answer.close()
-            raise
-
-    async def _open(self, request: Request, body: bytes | AsyncIterator[bytes]) -> aiohttp.ClientResponse:
-        around, web_request = self._around, self._web
-        headers = to_upstream(web_request.headers, web_request.remote or "unknown", web_request.scheme)
-        if self._whole and "Content-Length" not in headers and web_request.body_exists:
-            headers["Content-Length"] = str(len(request.body))
-        target = web_request.raw_path
-        target = target if target.startswith("/") else f"/{target.partition('://')[2].partition('/')[2]}"
-        url = URL(around.address.base + target, encoded=True)
-        return await around.session.request(
-            request.method, url, headers=headers, data=body or None, allow_redirects=False
+        connection = self._asked = await self._around.pool.acquire(request.method not in _HARMLESS)
+        incoming = self._incoming
+        answer = connection.ask(
+            self._head(request) + (b"" if not self._whole else request.body), request.method == "HEAD"
         )
+        if not self._whole:
+            work = self._send_rest(connection, request.body, incoming.length < 0)
+            self._upload = asyncio.get_running_loop().create_task(work)
+        head = await answer
+        body = connection.body
+        if body is None:
+            self._release()
+            response = Response(head.status, b"", head.headers)
+            return response if request.method != "HEAD" else Begun(head.status, b"", head.headers, head.sized)
+        if head.events or not (self._holds or 0 < head.length <= SMALL_MAX_BYTES):
+            return self._begin(head, b"")
+        held, whole = await _held(body, body.read)
+        if not whole:
+            return self._begin(head, held)
+        self._release()
+        return Response(head.status, held, head.headers)
 
-    async def _begin(self, answer: aiohttp.ClientResponse) -> Response:
-        headers = to_client(answer.headers)
-        length = answer.content_length
-        if self._web.method == "HEAD" or answer.status in (204, 304):
-            answer.release()
-            return Begun(answer.status, b"", headers, length)
-        events = answer.headers.get("Content-Type", "").startswith("text/event-stream")
-        if events or not (self._holds or (length is not None and length <= SMALL_MAX_BYTES)):
-            self.rest = answer
-            return Begun(answer.status, b"", headers, length)
-        held = bytearray()
-        while len(held) < HELD_MAX_BYTES and (piece := await answer.content.readany()):
-            held += piece
-        if answer.content.at_eof():
-            answer.release()
-            return Response(answer.status, bytes(held), headers)
-        self.rest = answer
-        return Begun(answer.status, bytes(held), headers, length)
+    def _begin(self, head: ResponseHead, held: bytes) -> Begun:
+        self.streams, self.chunked = True, head.sized is None
+        return Begun(head.status, held, head.headers, head.sized)
 
-    @property
-    def chunked(self) -> bool:
-        """Whether the response that is still coming has no length."""
-        return self.rest is not None and self.rest.content_length is None
+    def _head(self, request: Request) -> bytes:
+        incoming, address = self._incoming, self._around.address
+        raw, headers, target = incoming.raw, incoming.head.headers, incoming.head.target
+        if not target.startswith("/"):
+            target = f"/{target.partition('://')[2].partition('/')[2]}"
+        there = f"{address.path}{target}".encode("latin-1")
+        head = for_upstream(raw, headers, there, address.authority, incoming.connection.peer)
+        if incoming.length < 0 and not self._whole:
+            return head + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+        if incoming.body is None and "content-length" not in headers:
+            return head + b"\r\n\r\n"
+        return head + b"\r\nContent-Length: %d\r\n\r\n" % (len(request.body) if self._whole else incoming.length)
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def _send_rest(self, connection: UpstreamConnection, beginning: bytes, chunked: bool) -> None:
+        try:
+            piece = beginning or await self._incoming.piece()
+            while piece:
+                await connection.write(chunk(piece) if chunked else piece)
+                piece = await self._incoming.piece()
+            if chunked:
+                await connection.write(LAST_CHUNK)
+        except TimeoutError:
+            connection.fail(TimeoutError("the client was silent in the middle of its body"))
+        except (BadRequest, ConnectionError) as error:
+            connection.fail(error)
+
+    async def rest(self) -> bytes:
         """What is still coming of the response. Ends the upstream's work when the client hangs up meanwhile."""
-        answer = self.rest
-        if answer is None:
-            return
+        body = self._asked.body if self._asked is not None and self.streams else None
+        if body is None:
+            return b""
         self._task = asyncio.current_task()
         try:
-            while piece := await answer.content.readany():
-                yield piece
+            piece = await body.read()
         finally:
             self._task = None
+        if not piece:
+            self._release()
+        return piece
+
+    def _release(self) -> None:
+        if self._asked is not None and (self._upload is None or self._upload.done()):
+            self._around.pool.release(self._asked)
+            self._asked = None
 
     def end(self) -> None:
         """The exchange is over. What was not read of the response goes with its connection."""
-        if self.rest is not None:
-            self.rest.close()
+        if self._upload is not None:
+            self._upload.cancel()
+        if self._asked is not None:
+            self._around.pool.drop(self._asked)
+            self._asked = None
 
     # Copies
 
@@ -233,17 +239,31 @@ class Exchange:
         task.add_done_callback(self._around.copies.discard)
 
     async def _copy(self, request: Request, identity: Identity) -> None:
+        pool, connection = self._around.pool, None
         try:
-            answer = await self._open(request, request.body)
-            async with answer:
-                body = await answer.content.read(HELD_MAX_BYTES)
-                response = Response(answer.status, body, to_client(answer.headers))
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            if self._rule is not None:
+            connection = await pool.acquire(request.method not in _HARMLESS)
+            head = await connection.ask(self._head(request) + request.body, request.method == "HEAD")
+            held = b"" if connection.body is None else (await _held(connection.body, connection.body.read))[0]
+        except (OSError, BadRequest, TimeoutError) as error:
+            if self._rule is not None and not isinstance(error, Unreachable):
                 self._around.effects.unanswered(identity, request)
             return
+        finally:
+            if connection is not None:
+                pool.release(connection)
         if self._rule is not None:
-            self._around.effects.answered(self._rule, identity, request, response)
+            self._around.effects.answered(self._rule, identity, request, Response(head.status, held, head.headers))
+
+
+async def _held(body: Body, piece: Callable[[], Awaitable[bytes]]) -> tuple[bytes, bool]:
+    """The beginning of a body, up to the bound, and whether that is all of it."""
+    held = await piece()
+    if body.at_end:
+        return held, True
+    several = bytearray(held)
+    while len(several) < HELD_MAX_BYTES and (more := await piece()):
+        several += more
+    return bytes(several), body.at_end
 
 
 def _refusal(status: int, why: str) -> Response:

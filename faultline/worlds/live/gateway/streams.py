@@ -1,4 +1,4 @@
-"""A WebSocket through the gateway: both ways, message by message.
+"""A WebSocket through the gateway: both ways, message by message, on aiohttp at either side.
 
 Data messages from the upstream are fault points on ``stream <name>``; those from the client pass as they come.
 Pings are answered on each side by itself. Binary messages go through the interceptor as text of one character per
@@ -8,7 +8,8 @@ byte.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import logging
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import WSMsgType, web
@@ -19,24 +20,85 @@ from faultline.venues.base import Message, Request
 from faultline.venues.http import split_target
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.kill import finish, reset
+from faultline.worlds.live.gateway.client import ClientConnection
 from faultline.worlds.live.gateway.exchange import Surroundings
-from faultline.worlds.live.gateway.headers import seen, to_upstream, without_handshake
+from faultline.worlds.live.gateway.headers import seen, to_upstream
 
 MESSAGE_MAX_BYTES: Final = 8 * 1024 * 1024
 ABNORMAL: Final = 1006
 _CLOSE_S: Final = 1.0
+_SHUTDOWN_S: Final = 0.01
 _TOPIC: Final = "message"
+
+_log = logging.getLogger("faultline.gateway")
+_log.addHandler(logging.NullHandler())
+# aiohttp reports garbage from clients as errors of the server's.
+_log.propagate = False
 
 Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 
 
-def wants_websocket(request: web.BaseRequest) -> bool:
-    """Whether a request asks to become a WebSocket. Any other upgrade is answered as if it had not been asked."""
-    return request.headers.get("Upgrade", "").lower() == "websocket" and request.method == "GET"
-
-
 def _sendable(code: int | None) -> bool:
     return code is not None and 1000 <= code <= 4999 and code not in (1004, 1005, 1006, 1015)
+
+
+class WebSockets:
+    """Speaks WebSocket on connections that have asked for it (aiohttp's low-level server)."""
+
+    def __init__(self, around: Surroundings, interceptor: Interceptor, stream: str) -> None:
+        self._around = around
+        self._interceptor = interceptor
+        self._stream = stream
+        self._ordinals: dict[object, int] = {}
+        self._server = web.Server(
+            self._serve, handler_cancellation=False, access_log=None, logger=_log, request_factory=_request
+        )
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.connections)
+
+    def take(self, connection: ClientConnection, raw: bytes) -> None:
+        """Go on with a connection; ``raw`` is all that has arrived on it."""
+        handler = self._server()
+        self._ordinals[handler] = connection.ordinal
+        connection.transport.set_protocol(handler)
+        handler.connection_made(connection.transport)
+        handler.data_received(raw)
+
+    async def stop(self) -> None:
+        """End all of them, also those that a fault keeps silent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.shutdown(_SHUTDOWN_S)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        ordinal, task = self._ordinals.pop(request.protocol, 0), asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            response = await Relay(self._around, self._interceptor, self._stream, request, ordinal).serve()
+        finally:
+            self._tasks.discard(task)
+        if response is None:
+            return _Over()
+        if not isinstance(response, web.WebSocketResponse):
+            response.force_close()
+        return response
+
+
+class _Over(web.StreamResponse):
+    """The answer on a connection that is over. aiohttp takes the error for a client that went away, and is quiet."""
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        raise ConnectionResetError("the connection is over")
+
+
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
 class Relay:
@@ -61,7 +123,7 @@ class Relay:
         try:
             upstream = await around.session.ws_connect(
                 URL(around.address.base + request.raw_path, encoded=True),
-                headers=without_handshake(headers),
+                headers=headers,
                 protocols=[each for each in offered if each],
                 max_msg_size=MESSAGE_MAX_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 
 from faultline.errors import UsageError
+from faultline.worlds.live.gateway.dial import CONNECT_S, Pool
 
-CONNECT_S: Final = 10.0
 _SKIPPED: Final = frozenset({"User-Agent", "Accept", "Accept-Encoding", "Content-Type"})
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAddress:
-    """The upstream: ``base`` is its URL without a slash at the end."""
+    """The upstream: ``base`` is its URL without a slash at the end, ``path`` the part of it after the host,
+    ``authority`` what it is called in a Host header."""
 
     base: str
     scheme: str
+    host: str
+    port: int
+    path: str
+    authority: bytes
 
     @classmethod
     def of(cls, url: str, allow_hosts: Collection[str] = ()) -> UpstreamAddress:
@@ -31,7 +37,7 @@ class UpstreamAddress:
         """
         parts = urlsplit(url)
         try:
-            host, _ = parts.hostname or "", parts.port
+            host, port = parts.hostname or "", parts.port
         except ValueError as error:
             raise UsageError(f"upstream {url!r}: {error}") from error
         if parts.scheme not in ("http", "https") or not host:
@@ -42,22 +48,30 @@ class UpstreamAddress:
             raise UsageError(
                 f"{host} is not this machine; name it with --allow-host {host} (allow_hosts) if you mean it"
             )
-        return cls(url.rstrip("/"), parts.scheme)
+        usual = 443 if parts.scheme == "https" else 80
+        authority = f"[{host}]" if ":" in host else host
+        if port not in (None, usual):
+            authority = f"{authority}:{port}"
+        return cls(
+            url.rstrip("/"), parts.scheme, host, port or usual, quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~"),
+            authority.encode("idna"),
+        )  # fmt: skip
 
-    def session(self, answer_s: float, ssl: object) -> aiohttp.ClientSession:
-        """A client for it. ``answer_s`` is how long it may be silent; ``ssl`` an SSLContext, or True for the usual."""
+    def pool(self, answer_s: float, tls: ssl.SSLContext | None) -> Pool:
+        """Connections to it. ``tls`` is what to trust where it is https; None for the usual."""
+        context = (tls or ssl.create_default_context()) if self.scheme == "https" else None
+        return Pool(self.host, self.port, context, answer_s)
+
+    def session(self, answer_s: float, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
+        """A client for its WebSockets."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=answer_s)
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=ssl, use_dns_cache=True),  # type: ignore[arg-type]
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=True if tls is None else tls),
             timeout=timeout,
-            auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=_SKIPPED,
             trust_env=False,
         )
-        # aiohttp sends an idempotent request again when a connection breaks; whether to do that is the client's choice.
-        session._retry_connection = False
-        return session
 
 
 def _is_loopback(host: str) -> bool:
