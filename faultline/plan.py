@@ -70,6 +70,7 @@ def make_plan(scenario: Scenario, target: TargetRef) -> Plan:
     world = WORLDS.get(scenario.world)
     if world is None:
         raise ScenarioError([scenario.problem(f"unknown world {_unknown(scenario.world, WORLDS)}", "world")])
+    world = _prepared(scenario, world)
     _check_faults(scenario, target, world)
     _check_target(scenario, target, world)
     intents = _intents(scenario.workload)
@@ -78,6 +79,16 @@ def make_plan(scenario: Scenario, target: TargetRef) -> Plan:
         message = f"the workload has {' and '.join(lacking)} intents, and {target.spec} has no such method"
         raise ScenarioError([scenario.problem(message, "workload")])
     return Plan(scenario, target, intents, lambda seed: world.make(seed, scenario.time_limit_s))
+
+
+def _prepared(scenario: Scenario, world: WorldKind) -> WorldKind:
+    """The kind of world for just this scenario, where that makes a difference."""
+    if world.prepared is None:
+        return world
+    try:
+        return world.prepared(dict(zip(labels(scenario.faults), scenario.faults, strict=True)), scenario.toxiproxy)
+    except UsageError as error:
+        raise ScenarioError([scenario.problem(str(error), "world")]) from error
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:

@@ -81,7 +81,11 @@ def _case(path: Path, meta: Mapping[str, str], target: str | None) -> Case:
     if name not in found:
         raise UsageError(f"{path}: {file} has no scenario {name!r} any more{did_you_mean(name, found)}")
     called = meta.get("target_name", "default")
-    scenario = changed(found[name], world=meta.get("world", found[name].world))
+    scenario = changed(
+        found[name],
+        world=meta.get("world", found[name].world),
+        toxiproxy=meta.get("toxiproxy", found[name].toxiproxy),
+    )
     command = scenario.commands.get(called)
     if target is not None:
         ref = TargetRef("given", target, file)

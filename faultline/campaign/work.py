@@ -224,6 +224,7 @@ def _meta(plan: Plan, final: Run, oracle: str) -> Mapping[str, str]:
         "scenario": scenario.path,
         "name": scenario.name,
         "world": scenario.world,
+        **({} if scenario.toxiproxy is None else {"toxiproxy": scenario.toxiproxy}),
         "params": msgspec.json.encode(dict(scenario.overrides)).decode(),
         "target_name": plan.target.name,
         "target": plan.target.spec,

@@ -60,7 +60,16 @@ def _jobs(ctx: click.Context, param: click.Parameter, value: object) -> int | No
     "--jobs", metavar="N", callback=_jobs, envvar="FAULTLINE_JOBS", help="Processes (default: auto, what is worth it)."
 )
 @click.option(
-    "--world", metavar="NAME", envvar="FAULTLINE_WORLD", help="sim, or live: real sockets, real time (default: theirs)."
+    "--world",
+    metavar="NAME",
+    envvar="FAULTLINE_WORLD",
+    help="sim, live (real sockets, real time), or toxiproxy (the same through a Toxiproxy server; default: theirs).",
+)
+@click.option(
+    "--toxiproxy-url",
+    metavar="URL",
+    envvar="TOXIPROXY_URL",
+    help="The server of the toxiproxy world (default: its own).",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first run that should have passed.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and check that it can.")
@@ -81,6 +90,7 @@ def command(
     seeds: int | None,
     jobs: int | None,
     world: str | None,
+    toxiproxy_url: str | None,
     fail_fast: bool,
     dry_run: bool,
     as_json: bool,
@@ -99,7 +109,7 @@ def command(
 
     state.verbose = verbose
     outputs = Outputs(junit)
-    selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params), world))
+    selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params), world, toxiproxy_url))
     console = _console(no_color)
     if dry_run:
         return _dry_run(selected, console)

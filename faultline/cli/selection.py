@@ -33,6 +33,7 @@ class Selection:
     seeds: int | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     world: str | None = None
+    toxiproxy_url: str | None = None
 
 
 def selecting(command: F) -> F:
@@ -86,7 +87,11 @@ def scenarios(selection: Selection) -> list[Scenario]:
     if not picked:
         known = sorted({tag for each in found for tag in each.tags})
         raise UsageError(f"no scenario has the tag {', '.join(selection.tags)}; tags: {', '.join(known) or 'none'}")
-    return picked if selection.world is None else [replace(each, world=_world(selection.world)) for each in picked]
+    if selection.world is not None:
+        picked = [replace(each, world=_world(selection.world)) for each in picked]
+    if selection.toxiproxy_url:
+        picked = [replace(each, toxiproxy=_server(selection.toxiproxy_url)) for each in picked]
+    return picked
 
 
 def _world(name: str) -> str:
@@ -96,6 +101,15 @@ def _world(name: str) -> str:
     if name not in WORLDS:
         raise UsageError(f"--world {name!r}: there is no such world{did_you_mean(name, WORLDS)}")
     return name
+
+
+def _server(url: str) -> str:
+    from faultline.worlds.toxiproxy.address import server_url
+
+    try:
+        return server_url(url)
+    except ValueError as error:
+        raise UsageError(f"--toxiproxy-url: {error}") from error
 
 
 def cases(selection: Selection) -> list[Case]:

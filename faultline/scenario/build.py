@@ -17,6 +17,7 @@ from faultline.scenario.model import VERSION, Expectation, OrdersWorkload, Scena
 from faultline.scenario.tables import Tables
 from faultline.units import Seconds
 from faultline.worlds.command import Command
+from faultline.worlds.toxiproxy.address import server_url
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class Head:
     about: str = ""
     tags: tuple[str, ...] = ()
     world: str = "sim"
+    toxiproxy: str | None = None
     seeds: int = 10
     time_limit_s: Seconds = 3600.0
 
@@ -48,6 +50,8 @@ class Head:
             raise ValueError(f"seeds is {self.seeds}; it is 1 to {SEEDS_MAX}")
         if not self.time_limit_s > 0:
             raise ValueError("time_limit is zero, so nothing could happen; write it like 1h")
+        if self.toxiproxy is not None:
+            server_url(self.toxiproxy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class Builder:
             commands=self._commands,
             venue=venue,
             world=head.world,
+            toxiproxy=None if head.toxiproxy is None else server_url(head.toxiproxy),
             seeds=head.seeds,
             workload=workload,
             faults=tuple(faults),

@@ -78,9 +78,9 @@ class Scenario:
     """One scenario, complete and checked, except for what only a plan can tell.
 
     ``targets`` maps a name (``default`` when the file gives only one) to ``path/to/file.py:Class``, or to the command
-    line of one of ``commands``. ``params`` are
-    the values of its matrix cell, in the order of the file; they are part of ``name`` too. ``overrides`` are the
-    parameters of the file that its loader was told to replace.
+    line of one of ``commands``. ``params`` are the values of its matrix cell, in the order of the file; they are part
+    of ``name`` too. ``overrides`` are the parameters of the file that its loader was told to replace. ``toxiproxy`` is
+    the URL of the server that the toxiproxy world uses, None for its own.
     """
 
     path: str
@@ -100,6 +100,7 @@ class Scenario:
     params: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     marks: Marks = field(default_factory=Marks, repr=False, compare=False)
+    toxiproxy: str | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def target(self, name: str) -> TargetRef:

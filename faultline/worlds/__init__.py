@@ -27,7 +27,9 @@ class WorldKind(NamedTuple):
 
     ``repeatable`` says whether the same seed gives the same history. ``refuses`` gives the reason why it cannot carry
     a fault of its planes all the same, or the empty string; it is told whether the target runs as a command.
-    ``commands`` says whether a target can run as a command, as a process of its own, in it.
+    ``commands`` says whether a target can run as a command, as a process of its own, in it. ``prepared`` gives the kind
+    for a run's faults by label and the address of a server (None: its own), where it has to know them beforehand;
+    it raises UsageError where it cannot run at all.
     """
 
     make: Callable[[int, float], World]
@@ -35,6 +37,7 @@ class WorldKind(NamedTuple):
     repeatable: bool = True
     refuses: Callable[[Fault, bool], str] = _carries_all
     commands: bool = False
+    prepared: Callable[[Mapping[str, Fault], str | None], WorldKind] | None = None
 
 
 def _sim(seed: int, time_limit_s: float) -> World:
@@ -55,10 +58,23 @@ def _live_refuses(fault: Fault, as_command: bool) -> str:
     return refuses(fault, as_command=as_command)
 
 
+def _toxiproxy(seed: int, time_limit_s: float) -> World:
+    return _toxiproxy_for({}, None).make(seed, time_limit_s)
+
+
+def _toxiproxy_for(faults: Mapping[str, Fault], url: str | None) -> WorldKind:
+    from faultline.worlds.toxiproxy.planning import kind_for
+
+    return kind_for(faults, url)
+
+
 WORLDS: Final[Mapping[str, WorldKind]] = MappingProxyType(
     {
         "sim": WorldKind(_sim, frozenset(Plane), refuses=_sim_refuses),
         "live": WorldKind(_live, frozenset(Plane), repeatable=False, refuses=_live_refuses, commands=True),
+        "toxiproxy": WorldKind(
+            _toxiproxy, frozenset(Plane), repeatable=False, refuses=_live_refuses, prepared=_toxiproxy_for
+        ),
     }
 )
 """Every world by name."""

@@ -212,9 +212,7 @@ class LiveWorld:
         """Ask ``injector`` for every chunk and connection, and at every store statement, where anything can strike."""
 
         def decide(moment: Moment) -> tuple[Action, ...]:
-            if moment.point.phase == "up" and moment.size_bytes:
-                sent = self._sent.setdefault((moment.point.endpoint, moment.connection), Sent())
-                sent.note(moment.point.nth, self.now_s())
+            self._note_sent(moment)
             strikes = self._as_the_world(lambda: injector.strike(moment))
             for receipt, _ in strikes:
                 # Bytes have no effect of their own; what they carried is judged on the message plane.
@@ -242,6 +240,12 @@ class LiveWorld:
         self._proxies.append(proxy)
         await proxy.start()
         return proxy.listen
+
+    def _note_sent(self, moment: Moment) -> None:
+        """Remember when a chunk left the client, for the front that it is on its way to."""
+        if moment.point.phase == "up" and moment.size_bytes:
+            sent = self._sent.setdefault((moment.point.endpoint, moment.connection), Sent())
+            sent.note(moment.point.nth, self.now_s())
 
     def _sent_on(self, port: int) -> Sent | None:
         """The times of the proxied connection that comes from ``port``; None where no fault can delay it."""

@@ -32,6 +32,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from faultline.errors import HarnessError
 from faultline.worlds.live.proxy.address import address
+from faultline.worlds.live.proxy.control import LEASE_HEADER
+from faultline.worlds.toxiproxy.kept_lease import KeptLease
 from faultline.worlds.toxiproxy.toxics import ToxicSpec
 
 T = TypeVar("T")
@@ -105,6 +107,7 @@ class ToxiproxyServer:
         self._toxiproxy.update_api_consumer(f"[{host}]" if ":" in host else host, port)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="faultline-toxiproxy")
         self._proxies: dict[str, Any] = {}
+        self._lease: KeptLease | None = None
 
     # Running calls
 
@@ -135,6 +138,8 @@ class ToxiproxyServer:
     def close(self) -> None:
         """Wait for the calls that were asked for, and end the thread."""
         self._thread.shutdown(wait=True)
+        if self._lease is not None:
+            self._lease.stop()
         self._session.close()
         for name in [each for each in sys.modules if each.partition(".")[0] == self._package]:
             del sys.modules[name]
@@ -157,6 +162,12 @@ class ToxiproxyServer:
         if major != MAJOR:
             raise HarnessError(f"Toxiproxy at {self.url} is version {version}; {MAJOR} is needed")
         return str(version)
+
+    def take_lease(self) -> None:
+        """Hold what is made from now on under a lease, where the server knows leases."""
+        self._lease = KeptLease.take(self.url, self._requests)
+        if self._lease is not None:
+            self._session.headers[LEASE_HEADER] = self._lease.ident
 
     def create(self, name: str, upstream: str) -> str:
         """A proxy for ``upstream`` on a free port of this machine. Returns where clients connect, ``host:port``."""

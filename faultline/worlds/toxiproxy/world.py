@@ -98,6 +98,7 @@ class ToxiproxyWorld(LiveWorld):
         await server.call(server.check)
         if self._url is not None:
             await server.call(lambda: server.remove_proxies(self._run))
+            await server.call(server.take_lease)
             await check_reachable(server, self._run.proxy("probe"))
         return server
 
