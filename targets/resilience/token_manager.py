@@ -136,6 +136,15 @@ class _Held:
         return not self.spent and (bool(self.state.refresh_token) or alive)
 
 
+@dataclass(frozen=True, slots=True)
+class _Renewal:
+    """One renewal. ``trouble`` is done as soon as one of its tries has failed."""
+
+    task: asyncio.Task[None]
+    trouble: asyncio.Future[None]
+    began_at: float
+
+
 class TokenManager:
     """Hands out the token of one account. Belongs to one event loop; :meth:`close` it there."""
 
@@ -151,9 +160,7 @@ class TokenManager:
         self._store = _store_of(config) if store is None else store
         self._held: _Held | None = None
         self._generation = 0
-        self._renewal: asyncio.Task[None] | None = None
-        self._renewal_began = 0.0
-        self._troubled = False
+        self._renewal: _Renewal | None = None
         self._failure: AuthenticationError | None = None
         self._failures = 0
         self._births_rejected = 0
@@ -225,8 +232,8 @@ class TokenManager:
     async def close(self) -> None:
         """Stop a renewal that is under way. Its callers get AuthenticationError."""
         if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.wait({self._renewal})
+            self._renewal.task.cancel()
+            await asyncio.wait({self._renewal.task})
 
     # Waiting for a renewal
 
@@ -237,13 +244,13 @@ class TokenManager:
     async def _renew_with_patience(self) -> None:
         """Start a renewal, or join it, for as long as that is no hindrance: the old token is still good."""
         renewal = self._running_renewal()
-        patience_s = self._renewal_began + PATIENCE_S - time.monotonic()
-        if not self._troubled and patience_s > 0:
-            await asyncio.wait({renewal}, timeout=patience_s)
+        patience_s = renewal.began_at + PATIENCE_S - time.monotonic()
+        if patience_s > 0 and not renewal.trouble.done():
+            await asyncio.wait({renewal.task, renewal.trouble}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
 
     async def _wait_for_renewal(self) -> None:
         if not self._failed_lately:
-            renewal = self._running_renewal()
+            renewal = self._running_renewal().task
             # Not awaited itself: that would cancel it for all when one of them is cancelled.
             await asyncio.wait({renewal})
             if renewal.cancelled():
@@ -255,20 +262,22 @@ class TokenManager:
             failure = AuthenticationError(str(self._failure), self._failure.status_code, retry_after_s=left_s)
             raise failure from self._failure.__cause__
 
-    def _running_renewal(self) -> asyncio.Task[None]:
-        if self._renewal is None or self._renewal.done():
-            self._troubled = False
-            self._renewal_began = time.monotonic()
-            self._renewal = asyncio.create_task(self._renew(), name="token renewal")
+    def _running_renewal(self) -> _Renewal:
+        if self._renewal is None or self._renewal.task.done():
+            trouble = asyncio.get_running_loop().create_future()
+            if self._failures:
+                trouble.set_result(None)
+            task = asyncio.create_task(self._renew(trouble), name="token renewal")
+            self._renewal = _Renewal(task, trouble, time.monotonic())
         return self._renewal
 
     # Renewing
 
-    async def _renew(self) -> None:
+    async def _renew(self, trouble: asyncio.Future[None]) -> None:
         if (wait_s := self._not_before - time.monotonic()) > 0:
             await sleep(wait_s)
         try:
-            grant, asked_at = await self._obtain()
+            grant, asked_at = await self._obtain(trouble)
         except AuthenticationError as error:
             self._failures += 1
             self._failure = error
@@ -279,7 +288,7 @@ class TokenManager:
             self._failure = None
             self._take(grant, asked_at)
 
-    async def _obtain(self) -> tuple[Grant, float]:
+    async def _obtain(self, trouble: asyncio.Future[None]) -> tuple[Grant, float]:
         """A new grant, and when it was asked for. Raises AuthenticationError."""
         authenticator, held = self._authenticator, self._held
         if authenticator is None:
@@ -287,7 +296,7 @@ class TokenManager:
         if held is not None and held.can_renew:
             shown = held.state.refresh_token or held.state.token
             try:
-                grant, asked_at = await self._tried(lambda: authenticator.refresh(shown))
+                grant, asked_at = await self._tried(lambda: authenticator.refresh(shown), trouble)
             except Exception as error:
                 # A refresh token that was declined is spent, perhaps by an earlier try whose answer was lost.
                 held.spent = not is_transient(error)
@@ -298,14 +307,14 @@ class TokenManager:
                     return replace(grant, refresh_token=grant.refresh_token or held.state.refresh_token), asked_at
                 log.warning("the refresh returned the token that was rejected; logging in")
         try:
-            return await self._tried(authenticator.authenticate)
+            return await self._tried(authenticator.authenticate, trouble)
         except Exception as error:
             status = error.status_code if isinstance(error, APIError) else None
             failure = AuthenticationError(f"no token: {_named(error)}", status, retry_after_s=retry_after_of(error))
             # The text of any other error is not ours: it may quote the answer, and with it a token.
             raise failure from (error if isinstance(error, ResilienceError | OSError) else None)
 
-    async def _tried(self, ask: Callable[[], Awaitable[Grant]]) -> tuple[Grant, float]:
+    async def _tried(self, ask: Callable[[], Awaitable[Grant]], trouble: asyncio.Future[None]) -> tuple[Grant, float]:
         async def once() -> tuple[Grant, float]:
             asked_at = time.monotonic()
             try:
@@ -314,7 +323,8 @@ class TokenManager:
                 if not grant.token or not 0 < grant.life_s < math.inf:
                     raise APIError("an answer without a token, or with one that does not live")
             except Exception:
-                self._troubled = True
+                if not trouble.done():
+                    trouble.set_result(None)
                 raise
             return grant, asked_at
 
