@@ -1,23 +1,30 @@
 """Oracles: one property each, checked on a finished history in one linear pass.
 
-===================== ================================================================== ==============
-name                  holds when                                                         checks
-===================== ================================================================== ==============
-no_duplicates         one intent became one order, one fill was applied once             C1
-no_lost_intent        every intent took effect, or its caller was told that it did not   C2
-no_lost_ack           what was answered ok is there, and the client still knows it       C3
-no_lost_events        the client knows of everything that happened to its orders         C4 C5 C7
-fills_conserved       fills, quantities and positions add up on both sides               C8
-legal_order_states    orders and beliefs only take steps that the contract allows        C10 C14
-reconciled            the belief is the truth at the end, and never ahead of it          C11 C12 C13
-resolved_unknowns     what the client did not know it found out, and right               C2 C11
-recovers              every caller is answered soon after the last fault                 C17 C28
-no_stuck_tasks        nothing waits for ever, no exception disappears                    C17
-rate_limit_respected  sends keep within the limits and wait when told to                 C20 C21
-token_valid_at_send   no token is used that the client could know to be dead             C18
-latency               percentiles of the time to an answer are within bounds             C28
-not_vacuous           something struck, so that the others could have failed             V
-===================== ================================================================== ==============
+=====================  ================================================================  ===========
+name                   holds when                                                        checks
+=====================  ================================================================  ===========
+no_duplicates          one intent became one order, one fill was applied once            C1
+no_lost_intent         every intent took effect, or its caller was told that it did not  C2
+no_lost_ack            what was answered ok is there, and the client still knows it      C3
+no_lost_events         the client knows of everything that happened to its orders        C4 C5 C7
+fills_conserved        fills, quantities and positions add up on both sides              C8
+legal_order_states     orders and beliefs only take steps that the contract allows       C10 C14
+reconciled             the belief is the truth at the end, and never ahead of it         C11 C12 C13
+resolved_unknowns      what the client did not know it found out, and right              C2 C11
+recovers               every caller is answered soon after the last fault                C17 C28
+no_stuck_tasks         nothing waits for ever, no exception disappears                   C17
+rate_limit_respected   sends keep within the limits and wait when told to                C20 C21
+retry_after_honoured   who is told to wait, waits                                        C21
+retry_budget           no call is attempted more often than allowed                      C23
+retry_policy           what must not be sent again is not                                C26
+backoff                between attempts the client waits, as it declares                 C24
+breaker_legal          an open breaker sends nothing, a half-open one only probes        C22
+single_flight_refresh  a token is renewed by one request at a time, when it has to be    C19
+thundering_herd        clients that lost the same venue do not all come back at once     C25
+token_valid_at_send    no token is used that the client could know to be dead            C18
+latency                percentiles of the time to an answer are within bounds            C28
+not_vacuous            something struck, so that the others could have failed            V
+=====================  ================================================================  ===========
 
 ``no_loss`` stands for the three loss oracles. The numbers are those of the catalogue of checkers; each class has
 them in ``checks``. A new oracle is one file and one line in :data:`ORACLES`.
@@ -29,7 +36,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from faultline.oracles.backoff import Backoff
 from faultline.oracles.base import Finding, Oracle, Verdict, VerdictName, verdict
+from faultline.oracles.breaker_legal import BreakerLegal
 from faultline.oracles.fills_conserved import FillsConserved
 from faultline.oracles.latency import Latency
 from faultline.oracles.legal_order_states import LegalOrderStates
@@ -43,6 +52,11 @@ from faultline.oracles.rate_limit import RateLimitRespected
 from faultline.oracles.reconciled import Reconciled
 from faultline.oracles.recovers import Recovers
 from faultline.oracles.resolved_unknowns import ResolvedUnknowns
+from faultline.oracles.retry_after import RetryAfterHonoured
+from faultline.oracles.retry_budget import RetryBudget
+from faultline.oracles.retry_policy import RetryPolicy
+from faultline.oracles.single_flight import SingleFlightRefresh
+from faultline.oracles.thundering_herd import ThunderingHerd
 from faultline.oracles.token_valid_at_send import TokenValidAtSend
 from faultline.oracles.vacuity import Evidence, NotVacuous, inconclusive
 
@@ -61,6 +75,13 @@ ORACLES: Final[Mapping[str, type[Oracle]]] = MappingProxyType(
             Recovers,
             NoStuckTasks,
             RateLimitRespected,
+            RetryAfterHonoured,
+            RetryBudget,
+            RetryPolicy,
+            Backoff,
+            BreakerLegal,
+            SingleFlightRefresh,
+            ThunderingHerd,
             TokenValidAtSend,
             Latency,
             NotVacuous,
@@ -77,6 +98,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 __all__ = [
     "GROUPS",
     "ORACLES",
+    "Backoff",
+    "BreakerLegal",
     "Evidence",
     "FillsConserved",
     "Finding",
@@ -94,6 +117,11 @@ __all__ = [
     "Reconciled",
     "Recovers",
     "ResolvedUnknowns",
+    "RetryAfterHonoured",
+    "RetryBudget",
+    "RetryPolicy",
+    "SingleFlightRefresh",
+    "ThunderingHerd",
     "TokenValidAtSend",
     "Verdict",
     "VerdictName",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 from faultline.history import History, RateBucket
-from faultline.history.event import Answered, Received
+from faultline.history.event import Received
 from faultline.oracles.base import EPSILON_S, Finding, Verdict, plural, seconds, verdict
-from faultline.oracles.hearing import Hearing, sent_t
+from faultline.oracles.hearing import sent_t
+from faultline.oracles.retry_after import asked_to_wait, impatient
+from faultline.oracles.sends import own_requests
 from faultline.units import Seconds, show_seconds
-
-REFUSALS = frozenset({418, 429, 503})
-"""Answers whose Retry-After binds the client."""
 
 
 class Send(NamedTuple):
@@ -56,21 +54,16 @@ class RateLimitRespected:
     def judge(self, history: History) -> Verdict:
         """Fails on a burst or an ignored wait; unknown without a limit and without a request to wait."""
         buckets = history.contract.buckets
-        requests = sorted((event for event in history.of(Received) if not event.injected), key=sent_t)
+        requests = own_requests(history)
         findings: list[Finding] = []
         judged = 0
         for bucket in buckets:
             sends = _sends(bucket, requests)
             judged += len(sends)
             findings += [_over(bucket, burst) for burst in bursts(bucket, sends)]
-        refusals = [
-            event
-            for event in history.of(Answered)
-            if event.retry_after_s is not None and event.status in REFUSALS and event.retry_after_s > 0
-        ]
-        if refusals:
-            judged += len(refusals)
-            findings += self._impatient(history, requests, refusals)
+        refusals = asked_to_wait(history)
+        judged += len(refusals)
+        findings += impatient(history, requests, refusals, self.grace_s)
         return verdict(
             self.name,
             judged,
@@ -79,30 +72,6 @@ class RateLimitRespected:
             f"{plural(len(refusals), 'request')} to wait",
             nothing="the contract has no rate limit that applies, and no answer asked to wait",
         )
-
-    def _impatient(self, history: History, requests: list[Received], refusals: Iterable[Answered]) -> list[Finding]:
-        hearing = Hearing(history)
-        scopes = _Scopes(history.contract.buckets, requests)
-        findings: dict[int, Finding] = {}
-        for refusal in refusals:
-            heard_t = hearing.heard_t(refusal)
-            refused = hearing.requests.get(refusal.request)
-            if refused is None or refusal.retry_after_s is None:
-                continue
-            until_t = min(refusal.t + refusal.retry_after_s - EPSILON_S, hearing.known_until_t(refusal.t))
-            early = scopes.resend(refused, heard_t, until_t) or scopes.any(
-                refused.endpoint, refusal.status, heard_t + self.grace_s, until_t
-            )
-            if early is not None and early.request not in findings:
-                wait = f"wait {show_seconds(refusal.retry_after_s)}"
-                what = (
-                    f"{refused.endpoint} (request {refused.request}) was told at {seconds(refusal.t)} to {wait} "
-                    f"({refusal.status}), but the client, having heard it, sent {early.endpoint} "
-                    f"(request {early.request}) at {seconds(sent_t(early))}"
-                )
-                intent = early.entity if early.entity in history.ledger.intents else ""
-                findings[early.request] = Finding(what, sent_t(early), intent)
-        return list(findings.values())
 
 
 def _sends(bucket: RateBucket, requests: Iterable[Received]) -> list[Send]:
@@ -154,38 +123,3 @@ def _over(bucket: RateBucket, burst: Burst) -> Finding:
         f"{plural(burst.over, 'request')} too many, the last being request {burst.last.request}"
     )
     return Finding(what, burst.last.t)
-
-
-class _Scopes:
-    """The sends that a request to wait binds, found by bisection: storms refuse often."""
-
-    def __init__(self, buckets: Sequence[RateBucket], requests: Sequence[Received]) -> None:
-        self._buckets = buckets
-        self._requests = requests
-        self._own: dict[tuple[str, str], list[Received]] = {}
-        self._bound: dict[tuple[str, bool], tuple[list[float], list[Received]]] = {}
-        for event in requests:
-            if event.entity not in ("", "-"):
-                self._own.setdefault((event.endpoint, event.entity), []).append(event)
-
-    def resend(self, refused: Received, from_t: float, until_t: float) -> Received | None:
-        """The first send of the same request, for the same intent, in that time."""
-        own = self._own.get((refused.endpoint, refused.entity), [])
-        return _first(own, [sent_t(event) for event in own], from_t, until_t)
-
-    def any(self, endpoint: str, status: int, from_t: float, until_t: float) -> Received | None:
-        """The first send to whatever is bound by a refusal of ``endpoint`` in that time."""
-        alone = status == 503
-        bound = self._bound.get((endpoint, alone))
-        if bound is None:
-            wide = [] if alone else [bucket for bucket in self._buckets if bucket.weight_of(endpoint)]
-            names = {event.endpoint for event in self._requests}
-            also = {name for name in names if wide and all(bucket.weight_of(name) for bucket in wide)} | {endpoint}
-            events = [event for event in self._requests if event.endpoint in also]
-            bound = self._bound[endpoint, alone] = ([sent_t(event) for event in events], events)
-        return _first(bound[1], bound[0], from_t, until_t)
-
-
-def _first(events: Sequence[Received], times: Sequence[float], from_t: float, until_t: float) -> Received | None:
-    index = bisect_left(times, from_t)
-    return events[index] if index < len(times) and times[index] < until_t else None

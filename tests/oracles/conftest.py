@@ -15,6 +15,7 @@ from faultline.history.event import (
     Connected,
     Contracted,
     Crashed,
+    Disconnected,
     Effect,
     Event,
     Intent,
@@ -135,6 +136,9 @@ class Story:
 
     def connect(self, connection: int = 1, token: str = "", topics: tuple[str, ...] = ()) -> Story:
         return self.add(Connected(self.t, connection, "user", topics, token))
+
+    def disconnect(self, connection: int = 1) -> Story:
+        return self.add(Disconnected(self.t, connection, "user"))
 
     def token(self, name: str, until: float) -> Story:
         return self.add(TokenIssued(self.t, name, until))

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from faultline.history import History, RateBucket
-from faultline.history.event import Answer, Belief, Effect, Event, Received
+from faultline.history.event import Answer, Answered, Belief, Connected, Effect, Event, Received
 from faultline.oracles import ORACLES
 
 
@@ -27,8 +27,27 @@ def flawless(new_story) -> list[Event]:
     fills = [f"f{number}{part}" for number in (1, 2, 3) for part in "ab"]
     views = ["I1 filled 4", "I2 filled 4", "I3 filled 4", "I4 canceled", "I5 filled 6", "I6 new"]
     story.believe(*views, fills=[*fills, "f5"], positions={"NQ": 18})
-    story.at(100.0)
+    on_the_wire(story)
     return list(story.end())
+
+
+def on_the_wire(story) -> None:
+    """A renewal, a wait that is heeded, retries, a breaker that opens and closes, an outage for twenty clients."""
+    login = story.at(100.0).request("POST /auth/token")
+    story.token("<token#2>", 900.0).respond(login)
+    refused = story.at(101.0).request("GET /fills")
+    story.respond(refused, 429, wait=2.0)
+    for attempt in range(5):
+        number = story.at(110.0 + attempt).request("DELETE /orders/{id}", entity="I9")
+        story.respond(number, 503)
+    story.at(180.0).respond(story.request("GET /fills"))
+    for connection in range(1, 21):
+        story.at(190.0 + connection * 0.01).connect(connection)
+    for connection in range(1, 21):
+        story.at(191.0 + connection * 0.01).disconnect(connection)
+    for connection in range(21, 41):
+        story.at(192.0 + connection * 0.4).connect(connection)
+    story.at(300.0)
 
 
 def verdicts(events: list[Event]) -> dict[str, str]:
@@ -164,6 +183,49 @@ def test_a_belief_before_what_it_believes_is_seen(new_story):
     result = verdicts(swap(events, belief, effect))
 
     assert (result["reconciled"], result["no_lost_events"]) == ("fail", "fail")
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes", "oracle"),
+    [
+        ({"endpoint": "POST /auth/token"}, {"token": "<token#2>"}, None),
+        ({"endpoint": "GET /fills", "request": 11}, {"sent_t": 102.5, "t": 102.6}, "retry_after_honoured"),
+        ({"endpoint": "GET /fills", "request": 11}, {"sent_t": 120.0, "t": 120.1}, "breaker_legal"),
+        ({"request": 8}, {"sent_t": 111.05}, "backoff"),
+    ],
+)
+def test_a_request_sent_at_another_time_is_seen(new_story, fields, changes, oracle):
+    events = flawless(new_story)
+    result = verdicts(sorted(alter(events, find(events, Received, **fields), **changes), key=lambda event: event.t))
+
+    failed = [name for name, word in result.items() if word == "fail" and name != "rate_limit_respected"]
+    assert failed == ([] if oracle is None else [oracle])
+
+
+def test_a_request_that_is_sent_twice_is_seen(new_story):
+    events = flawless(new_story)
+    login = find(events, Received, endpoint="POST /auth/token")
+    assert verdicts(double(events, login))["single_flight_refresh"] == "fail"
+
+    cancel = find(events, Received, request=9)
+    assert verdicts(double(events, cancel))["retry_budget"] == "fail"
+    assert verdicts(double(events, cancel))["backoff"] == "fail"
+
+
+def test_a_definite_refusal_in_place_of_an_uncertain_one_is_seen(new_story):
+    events = flawless(new_story)
+
+    assert verdicts(alter(events, find(events, Answered, request=6), status=422))["retry_policy"] == "fail"
+
+
+def test_connections_that_come_back_together_are_seen(new_story):
+    events = flawless(new_story)
+    crowd = [
+        msgspec.structs.replace(event, t=200.0) if isinstance(event, Connected) and event.connection > 20 else event
+        for event in events
+    ]
+
+    assert verdicts(crowd)["thundering_herd"] == "fail"
 
 
 def test_a_missing_answer_is_seen(new_story):

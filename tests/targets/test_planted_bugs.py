@@ -275,8 +275,15 @@ CASES = [
 ]
 
 
+ABOUT_A_POLICY = {
+    "retry_after_honoured", "retry_budget", "retry_policy", "backoff", "breaker_legal", "single_flight_refresh",
+    "thundering_herd",
+}  # fmt: skip
+"""They hold a client to what it declares; tests/oracles/test_sensitivity.py shows that each sees one change."""
+
+
 def test_every_oracle_has_a_planted_bug_that_it_sees() -> None:
-    assert {case.killed_by for case in CASES} == set(ORACLES) - {"not_vacuous"}
+    assert {case.killed_by for case in CASES} == set(ORACLES) - {"not_vacuous"} - ABOUT_A_POLICY
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.plant.__name__}-{case.killed_by}")
