@@ -73,6 +73,12 @@ class Cut(_Action, frozen=True, tag="cut"):
     after_s: float | None = None
 
 
+class Goodbye(Cut, frozen=True, tag="goodbye"):
+    """A stream connection ends after its peer was told ``text``: a protocol's own last words."""
+
+    text: str = ""
+
+
 class Shape(_Action, frozen=True, tag="shape"):
     """Bytes leave at ``rate_bytes_per_s`` (None: as fast as they can) in pieces of ``piece_bytes`` (None: whole).
 
@@ -152,7 +158,7 @@ class StoreError(_Action, frozen=True, tag="store_error"):
 
 
 Action = (
-    Delay | Hold | Drop | Duplicate | Replace | Reply | Cut | Shape | Flip
+    Delay | Hold | Drop | Duplicate | Replace | Reply | Cut | Goodbye | Shape | Flip
     | FillPart | Reject | Stale | ExpireTokens | Crash | Restart | Pause | StoreError
 )  # fmt: skip
 

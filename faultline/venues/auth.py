@@ -10,9 +10,16 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from faultline.history import Aliases
+from faultline.venues.base import Request
 
 UNKNOWN: Final = "<token unknown>"
 """Alias of whatever was never issued here."""
+
+
+def bearer(request: Request) -> str:
+    """The token in a request's ``Authorization`` header, or the empty string."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 class Grant(NamedTuple):

@@ -80,7 +80,8 @@ class Message(msgspec.Struct, frozen=True):
 
     ``entity`` is ``intent/kth effect`` (the identity of its fault points), ``subject`` the fill or order that it is
     about, ``sequence`` the venue's own number (0 where it has none). ``control`` messages (heartbeats, acks,
-    snapshots) are not data: ``silent_stream`` lets them pass.
+    snapshots) are not data: ``silent_stream`` lets them pass. ``answers`` names the client's call that a control
+    message answers: such an answer is a point of its own kind (phase ``ack``), and can be lost.
     """
 
     topic: str
@@ -89,6 +90,7 @@ class Message(msgspec.Struct, frozen=True):
     entity: str = "-"
     subject: str = ""
     control: bool = False
+    answers: str = ""
 
 
 class Context(Protocol):

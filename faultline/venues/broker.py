@@ -314,9 +314,9 @@ class Broker:
         return after
 
 
-def share(remaining: Decimal, parts_left: int) -> Decimal:
+def share(remaining: Decimal, parts_left: int, step: Decimal = STEP) -> Decimal:
     """The next of ``parts_left`` fills of ``remaining``: equal parts, whole steps, the last one takes the rest."""
     if parts_left <= 1:
         return remaining
-    part = _EXACT.divide(remaining, Decimal(parts_left)).quantize(STEP, ROUND_DOWN, context=_EXACT)
+    part = _EXACT.divide(remaining, Decimal(parts_left)).quantize(step, ROUND_DOWN, context=_EXACT)
     return part or remaining

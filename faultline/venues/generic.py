@@ -15,7 +15,7 @@ from faultline.faults.points import Plane
 from faultline.history import Aliases, History
 from faultline.history.attribution import Attribution, Identity
 from faultline.history.event import Connected, TokenEnded, TokenIssued
-from faultline.venues.auth import Auth, Grant
+from faultline.venues.auth import Auth, Grant, bearer
 from faultline.venues.base import Connection, Context, Request, Response
 from faultline.venues.broker import Entry, Order, Refused, plain
 from faultline.venues.profile import Profile
@@ -132,7 +132,7 @@ class GenericVenue:
 
     def _answer(self, request: Request, located: Located) -> Response:
         route = self._routes.get(located.route)
-        if located.route not in PUBLIC and not self._auth.valid(self._context.now_s(), _bearer(request)):
+        if located.route not in PUBLIC and not self._auth.valid(self._context.now_s(), bearer(request)):
             return error(401, "unauthorized", "log in first", (("WWW-Authenticate", "Bearer"),))
         if route is None:
             known = located.template in TEMPLATES
@@ -291,13 +291,8 @@ def _count(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
 def _token(request: Request) -> str:
-    return _bearer(request) or request.query.get("token", "")
+    return bearer(request) or request.query.get("token", "")
 
 
 def _granted(grant: Grant) -> Response:

@@ -14,7 +14,7 @@ from faultline.faults.actions import Delay, FillPart
 from faultline.faults.injector import Injector
 from faultline.faults.points import Plane
 from faultline.venues.base import Context
-from faultline.venues.broker import Broker, Order, share
+from faultline.venues.broker import STEP, Broker, Order, share
 from faultline.venues.settings import TradingSettings
 
 MARKET_PRICE: Final = Decimal(100)
@@ -31,12 +31,14 @@ class Matching:
         broker: Broker,
         injector: Injector,
         new_id: Callable[[str], str],
+        step: Decimal = STEP,
     ) -> None:
         self._settings = settings
         self._context = context
         self._broker = broker
         self._injector = injector
         self._new_id = new_id
+        self._step = step
         self.pending = 0
 
     def accepted(self, order: Order, entity: str, nth: int) -> None:
@@ -96,7 +98,7 @@ class Matching:
     def _fill(self, order_id: str, parts_left: int, gap_s: float, receipts: list[int]) -> None:
         order = self._open(order_id)
         if order is not None:
-            quantity = share(order.remaining, parts_left)
+            quantity = share(order.remaining, parts_left, self._step)
             price = order.price if order.price is not None else MARKET_PRICE
             self._broker.fill(self._context.now_s(), order_id, self._new_id("fill"), quantity, price)
         for receipt in receipts:

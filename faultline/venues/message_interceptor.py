@@ -2,7 +2,8 @@
 
 A connection's messages come here one at a time and in order, so a delayed one holds up those behind it. One that was
 held back for others to overtake is out of that order: it follows when enough have passed, or after a few seconds when
-none comes, or is lost with its connection. Heartbeats, acknowledgements and snapshots are no points.
+none comes, or is lost with its connection. Heartbeats and snapshots are no points; answers to a client's calls are
+points of their own, where the venue's protocol has such.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from faultline.errors import HarnessError
-from faultline.faults.actions import Action, Cut, Delay, Drop, Duplicate, Hold, How, Replace
+from faultline.faults.actions import Action, Cut, Delay, Drop, Duplicate, Goodbye, Hold, How, Replace
 from faultline.faults.injector import Injector, Strike
 from faultline.faults.points import Plane
 from faultline.history import History
@@ -32,6 +33,7 @@ FOR_EVER_S: Final = 1e9
 
 Send = Callable[[str], Awaitable[None]]
 CutStream = Callable[[How, int], None]
+Say = Callable[[str], None]
 Upon = Mapping[type[Action], Callable[[Action], object]]
 Fate = Literal["sent", "dropped", "delayed", "duplicated", "lost"]
 
@@ -69,15 +71,18 @@ class MessageInterceptor:
         self._upon = upon
         self._nth: dict[tuple[str, str], int] = {}
         self._streams: dict[int, tuple[str, CutStream]] = {}
+        self._say: dict[int, Say] = {}
         self._held: dict[int, list[_Held]] = {}
         self._following: set[asyncio.Task[None]] = set()
         self.in_flight = 0
 
     # Connections
 
-    def opened(self, stream: str, connection: int, cut: CutStream, token: str = "") -> None:
-        """A stream connection was opened; ``cut`` ends it."""
+    def opened(self, stream: str, connection: int, cut: CutStream, token: str = "", *, say: Say | None = None) -> None:
+        """A stream connection was opened; ``cut`` ends it, ``say`` sends a fault's last words on it."""
         self._streams[connection] = (stream, cut)
+        if say is not None:
+            self._say[connection] = say
         self._history.append(Connected(t=self._now_s(), connection=connection, stream=stream, token=token))
         self._injector.mark(f"stream {stream}")
 
@@ -85,6 +90,7 @@ class MessageInterceptor:
         """A stream connection is gone. What was held back for it is lost."""
         if self._streams.pop(connection, None) is None:
             return
+        self._say.pop(connection, None)
         waiting = self._held.pop(connection, [])
         while waiting:
             held = waiting.pop(0)
@@ -97,16 +103,22 @@ class MessageInterceptor:
         ended = 0
         for ordinal, (stream, end) in list(self._streams.items()):
             if fnmatchcase(f"stream {stream}", on) and connection in (None, ordinal):
+                self._take_leave(ordinal, cut)
                 end(cut.how, cut.code)
                 ended += 1
         return ended
+
+    def _take_leave(self, connection: int, cut: Cut) -> None:
+        if isinstance(cut, Goodbye) and connection in self._say:
+            self._say[connection](cut.text)
 
     # Messages
 
     async def message(self, stream: str, connection: int, message: Message, send: Send, cut: CutStream) -> None:
         """Send ``message`` on ``connection``, with whatever faults strike it. Called one at a time per connection."""
         if message.control:
-            await send(message.body)
+            if not message.answers or not self._answer_is_lost(stream, connection, message):
+                await send(message.body)
             return
         endpoint, entity = f"stream {stream}", f"{message.entity}/{message.topic}"
         nth = self._nth[endpoint, entity] = self._nth.get((endpoint, entity), 0) + 1
@@ -126,6 +138,24 @@ class MessageInterceptor:
         else:
             await self._send(outgoing)
 
+    def _answer_is_lost(self, stream: str, connection: int, message: Message) -> bool:
+        endpoint, entity = f"stream {stream}", f"-/{message.answers}"
+        nth = self._nth[endpoint, entity] = self._nth.get((endpoint, entity), 0) + 1
+        strikes = self._injector.ask(
+            Plane.MESSAGE,
+            endpoint,
+            entity,
+            nth,
+            "ack",
+            topic=message.answers,
+            connection=connection,
+            size_bytes=len(message.body),
+        )
+        for receipt, _ in strikes:
+            # The call was carried out; what is lost is the word of it.
+            self._injector.resolve(receipt, "applied")
+        return any(isinstance(action, Drop) for _, action in strikes)
+
     async def _struck(self, outgoing: _Outgoing, strikes: tuple[Strike, ...], cut: CutStream) -> None:
         copies: list[Duplicate] = []
         for receipt, action in strikes:
@@ -134,10 +164,11 @@ class MessageInterceptor:
                     self._injector.resolve(receipt, "not_applied")
                     self._delivered(outgoing, "dropped")
                     return
-                case Cut(how=how, code=code):
+                case Cut():
                     self._injector.resolve(receipt, "not_applied")
                     self._delivered(outgoing, "lost")
-                    cut(how, code)
+                    self._take_leave(outgoing.connection, action)
+                    cut(action.how, action.code)
                     return
                 case Hold(overtaken_by=passes) if passes:
                     self._injector.resolve(receipt, "applied")

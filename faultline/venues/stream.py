@@ -45,15 +45,22 @@ class StreamFront:
         self.venue = venue
         self.interceptor = interceptor
         self.tasks: set[asyncio.Task[None]] = set()
-        self.connected: set[_Stream] = set()
+        self.connected: set[Stream] = set()
         self.accepted = 0
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int = 0) -> str:
         """Listen. ``port`` 0 takes a free one. Returns the base URL (``ws://host:port``)."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Stream(self), host, port)
+        self._server = await asyncio.get_running_loop().create_server(self._stream, host, port)
         port = port or self._server.sockets[0].getsockname()[1]
         return f"ws://{host}:{port}"
+
+    def _stream(self) -> Stream:
+        return Stream(self)
+
+    def stream_of(self, request: Request) -> str:
+        """What the stream that a handshake opens is called in fault points."""
+        return self.venue.stream
 
     @property
     def in_flight(self) -> int:
@@ -75,7 +82,7 @@ class StreamFront:
         self._server = None
 
 
-class _Stream(asyncio.Protocol):
+class Stream(asyncio.Protocol):
     """One connection, for the wire and (:class:`faultline.venues.base.Connection`) for the venue.
 
     It is open from the handshake until it is ``_over``, which is when faultline is done with it: what the wire still
@@ -92,22 +99,26 @@ class _Stream(asyncio.Protocol):
         self._full: asyncio.Future[None] | None = None
         self._closing: tuple[int, str] | None = None
         self._over = True
+        self.name = ""
         self.ordinal = 0
         self.waiting = 0
         self.ponged = ""
 
     @property
     def request(self) -> Request:
+        """The handshake."""
         return self._request
 
     # The wire
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected; it has a while for its handshake."""
         self._transport = cast("asyncio.Transport", transport)
         self._front.connected.add(self)
         self._give_it(_OPEN_TIMEOUT_S)
 
     def data_received(self, data: bytes) -> None:
+        """Read the handshake, then frames."""
         self._protocol.receive_data(data)
         events = self._protocol.events_received()
         self._flush()
@@ -115,10 +126,12 @@ class _Stream(asyncio.Protocol):
             self._take(event)
 
     def eof_received(self) -> None:
+        """The client sends no more."""
         self._protocol.receive_eof()
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over."""
         self._protocol.receive_eof()
         self.resume_writing()
         if self._timer is not None:
@@ -127,9 +140,11 @@ class _Stream(asyncio.Protocol):
         self._end(self._protocol.close_code or ABNORMAL)
 
     def pause_writing(self) -> None:
+        """The client does not read: the next message waits."""
         self._full = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
+        """It reads again."""
         full, self._full = self._full, None
         if full is not None and not full.done():
             full.set_result(None)
@@ -155,10 +170,13 @@ class _Stream(asyncio.Protocol):
             elif isinstance(event, Frame) and not self._over:
                 self._take_frame(event)
         except Exception as error:
-            _report(error)
+            report(error)
             self._fail(CloseCode.INTERNAL_ERROR)
 
     def _shake_hands(self, handshake: Handshake) -> None:
+        self._accept(handshake)
+
+    def _accept(self, handshake: Handshake) -> None:
         self._protocol.send_response(self._protocol.accept(handshake))
         self._flush()
         if self._protocol.state is not State.OPEN:
@@ -168,11 +186,11 @@ class _Stream(asyncio.Protocol):
         front = self._front
         front.accepted += 1
         self.ordinal = front.accepted
-        path, query = split_target(handshake.path)
-        headers = {name.lower(): value for name, value in handshake.headers.raw_items()}
-        self._request = Request("GET", path, query, headers, b"", self.ordinal, target=handshake.path)
+        self._request = handshake_request(handshake, self.ordinal)
+        self.name = front.stream_of(self._request)
         self._over = False
-        front.interceptor.opened(front.venue.stream, self.ordinal, self.cut, front.venue.token_of(self._request))
+        token = front.venue.token_of(self._request)
+        front.interceptor.opened(self.name, self.ordinal, self.cut, token, say=self.say)
         front.venue.connected(self)
 
     def _take_frame(self, frame: Frame) -> None:
@@ -190,6 +208,7 @@ class _Stream(asyncio.Protocol):
     # What the venue does
 
     def push(self, message: Message) -> None:
+        """Queue ``message``."""
         if self._over or self._closing is not None:
             return
         self._queue.append(message)
@@ -197,11 +216,13 @@ class _Stream(asyncio.Protocol):
         self._wake()
 
     def ping(self, payload: str) -> None:
+        """Send a ping frame, past the queue."""
         if not self._over and self._closing is None:
             self._protocol.send_ping(payload.encode())
             self._flush()
 
     def close(self, code: int, reason: str = "") -> None:
+        """Close it once the queue is empty."""
         if self._closing is None:
             self._closing = (code, reason)
             self._wake()
@@ -220,13 +241,13 @@ class _Stream(asyncio.Protocol):
         try:
             while self._queue and not self._over:
                 message = self._queue.popleft()
-                await front.interceptor.message(front.venue.stream, self.ordinal, message, self._send, self.cut)
+                await front.interceptor.message(self.name, self.ordinal, message, self._send, self.cut)
                 if not self._over:
                     self.waiting -= not message.control
             if self._closing is not None and not self._over:
                 self._say_close(*self._closing)
         except Exception as error:
-            _report(error)
+            report(error)
             self.drop()
         finally:
             self._sending = False
@@ -240,6 +261,12 @@ class _Stream(asyncio.Protocol):
             await self._full
 
     # Ends
+
+    def say(self, text: str) -> None:
+        """Send a fault's last words, past the queue."""
+        if not self._over:
+            self._protocol.send_text(text.encode())
+            self._flush()
 
     def cut(self, how: How, code: int) -> None:
         """End it as a fault says. For faultline it is over at once, also when its peer is told nothing."""
@@ -278,10 +305,17 @@ class _Stream(asyncio.Protocol):
         self._queue.clear()
         self.waiting = 0
         self._front.venue.disconnected(self, code)
-        self._front.interceptor.closed(self._front.venue.stream, self.ordinal, code)
+        self._front.interceptor.closed(self.name, self.ordinal, code)
 
 
-def _report(error: BaseException) -> None:
-    # A bug of ours: the run must hear of it.
+def handshake_request(handshake: Handshake, connection: int) -> Request:
+    """A WebSocket handshake as venues see it."""
+    path, query = split_target(handshake.path)
+    headers = {name.lower(): value for name, value in handshake.headers.raw_items()}
+    return Request("GET", path, query, headers, b"", connection, target=handshake.path)
+
+
+def report(error: BaseException) -> None:
+    """A bug of ours: the run must hear of it."""
     context = {"message": "a venue or its interceptor raised", "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)

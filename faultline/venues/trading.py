@@ -20,7 +20,7 @@ from faultline.history import History
 from faultline.history.attribution import Attribution, Identity
 from faultline.history.contract import IdempotencyScope
 from faultline.venues.base import Context, Response
-from faultline.venues.broker import Broker, Order, Placement, Refused
+from faultline.venues.broker import STEP, Broker, Order, Placement, Refused
 from faultline.venues.matching import Matching
 from faultline.venues.record import Publish, Record
 from faultline.venues.settings import TradingSettings
@@ -34,6 +34,7 @@ class Trading:
 
     ``publish(entry, entity)`` hears of each line of the ledger once it is written; ``entity`` is the intent that made
     the order, or ``-``. ``new_id`` makes order and fill ids (kinds ``order`` and ``fill``); None takes the context's.
+    ``step`` is the smallest part of an order that is filled by itself (1: whole contracts).
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Trading:
         *,
         publish: Publish,
         new_id: Callable[[str], str] | None = None,
+        step: Decimal = STEP,
     ) -> None:
         self._settings = settings
         self._context = context
@@ -55,7 +57,7 @@ class Trading:
         self._new_id = new_id or context.new_id
         self._record = Record(history, attribution, injector, publish)
         self.broker = Broker(scope, Decimal(str(settings.fee)), self._record.enter)
-        self._matching = Matching(settings, context, self.broker, injector, self._new_id)
+        self._matching = Matching(settings, context, self.broker, injector, self._new_id, step)
         self._nth_order: defaultdict[str, int] = defaultdict(int)
         self._nth_read: defaultdict[str, int] = defaultdict(int)
 

@@ -36,6 +36,7 @@ from faultline.faults.injector import Injector
 from faultline.faults.points import Moment, Plane
 from faultline.faults.target import Crash, Pause
 from faultline.venues.base import Context, Venue
+from faultline.venues.hub import stream_front
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.raw import RawFront
 from faultline.venues.stream import StreamFront
@@ -226,7 +227,7 @@ class LiveWorld:
 
     async def listen(self, venue: Venue, interceptor: Interceptor) -> Addresses:
         """Both fronts, each behind a proxy, on free ports of 127.0.0.1."""
-        rest, stream = LiveFront(venue, interceptor, self._sent_on), StreamFront(venue, interceptor)
+        rest, stream = LiveFront(venue, interceptor, self._sent_on), stream_front(venue, interceptor)
         self._fronts += [rest, stream]
         return Addresses(
             f"http://{await self._behind_a_proxy('rest', await rest.start(LOOPBACK))}",

@@ -21,6 +21,7 @@ from faultline.faults.chance import Chance
 from faultline.faults.injector import Injector
 from faultline.faults.points import Moment, Plane
 from faultline.venues.base import Context, Venue
+from faultline.venues.hub import stream_front
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.raw import RawFront
 from faultline.venues.rest import AiohttpFront
@@ -156,7 +157,7 @@ class SimWorld:
         network.add_host("api.venue.test", label="rest")
         network.add_host("stream.venue.test", label="stream")
         rest = self._front_class(venue, interceptor)
-        stream = StreamFront(venue, interceptor)
+        stream = stream_front(venue, interceptor)
         self._fronts += [rest, stream]
         return Addresses(await rest.start("api.venue.test", 80), await stream.start("stream.venue.test", 80))
 

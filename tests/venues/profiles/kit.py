@@ -18,6 +18,7 @@ from faultline.venues import PROFILES
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.profiles.spot import KEY, SECRET
 from faultline.venues.raw import RawFront
+from faultline.venues.hub import stream_front
 from faultline.venues.stream import StreamFront
 from faultline.worlds.sim.simulation import Simulation
 from faultline.worlds.sim.world import SimContext
@@ -92,7 +93,7 @@ def played(profile: str, body: Callable[[Stage], Awaitable[None]], **settings: A
     async def main() -> None:
         venue = kind.build(chosen, context, history, attribution, injector, Aliases())
         interceptor = Interceptor(injector, history, attribution, now_s=context.now_s, wall_s=context.wall_s, upon={})
-        rest, streams = RawFront(venue, interceptor), StreamFront(venue, interceptor)
+        rest, streams = RawFront(venue, interceptor), stream_front(venue, interceptor)
         await rest.start(REST_HOST, 80)
         await streams.start(STREAM_HOST, 80)
         made.append(Stage(simulation, venue, interceptor, history, faults, streams))

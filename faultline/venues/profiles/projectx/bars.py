@@ -24,7 +24,7 @@ def bars(context: Context, wanted: Bars) -> list[Mapping[str, Any]]:
     made: list[Mapping[str, Any]] = []
     while at_s >= begin_s and len(made) < min(wanted.limit, BARS_MAX):
         chance = context.chance("bar", wanted.contract_id, length_s, at_s)
-        opened, closed, reach = (TICK_SIZE * chance.child(k).chosen(tuple(range(9))) for k in ("o", "c", "r"))
+        opened, closed, reach = (TICK_SIZE * chance.chosen(range(9)) for _ in range(3))
         made.append(
             {
                 "t": iso(round(at_s * 1000)),
@@ -32,7 +32,7 @@ def bars(context: Context, wanted: Bars) -> list[Mapping[str, Any]]:
                 "h": MARKET_PRICE + max(opened, closed) + reach,
                 "l": MARKET_PRICE + min(opened, closed) - reach,
                 "c": MARKET_PRICE + closed,
-                "v": 1 + chance.child("v").chosen(tuple(range(100))),
+                "v": 1 + chance.chosen(range(100)),
             }
         )
         at_s -= length_s

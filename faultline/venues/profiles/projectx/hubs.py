@@ -113,8 +113,8 @@ class Feeds:
     def _move_one(self, contract: str) -> None:
         symbol = self._contracts[contract]
         chance = self._context.chance("market", contract, self._moves)
-        price = MARKET_PRICE + TICK_SIZE * chance.chosen(tuple(range(-8, 9)))
-        volume = chance.chosen(tuple(range(1, 10)))
+        price = MARKET_PRICE + TICK_SIZE * chance.chosen(range(-8, 9))
+        volume = chance.chosen(range(1, 10))
         now = iso(round(self._context.wall_s() * 1000))
         quote = _quote(symbol, price, volume * self._moves, now)
         trade = {"symbolId": symbol_id(symbol), "price": price, "timestamp": now, "type": 0, "volume": volume}
