@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from faultline.worlds.live.gateway.effects import EffectLedger, EffectRule
+from faultline.worlds.effect_rule import EffectRule
+from faultline.worlds.live.gateway.effects import EffectLedger
 from faultline.worlds.live.gateway.outlook import Outlook
 from faultline.worlds.live.gateway.server import GatewayServer
 from faultline.worlds.live.gateway.upstream import UpstreamAddress

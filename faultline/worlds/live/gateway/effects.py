@@ -9,7 +9,6 @@ that belongs to nobody, so that duplicates and losses are unknown instead of gue
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -20,44 +19,10 @@ from faultline.history import Aliases, History
 from faultline.history.attribution import Attribution, Identity
 from faultline.history.event import Effect, Intent
 from faultline.venues.base import Request, Response
+from faultline.worlds.effect_rule import EffectRule
 
 _ENDPOINTS_MAX: Final = 4096
 _decode = msgspec.json.Decoder().decode
-
-
-@dataclass(frozen=True)
-class EffectRule:
-    """Requests that are effects: ``on`` as in faults (``POST /orders``).
-
-    ``id`` says where the answer names what was made, ``key`` where the request has its idempotency key: ``header
-    NAME`` or ``json a.b.0`` (a path in the body; a number picks an item of a list). ``statuses`` are the answers
-    that mean done (any 2xx when empty). ``price``, ``quantity``, ``symbol`` and ``side`` are places in the request
-    that tell one intent from another. Raises ValueError for a place that is neither.
-    """
-
-    on: str
-    id: str = "json id"
-    key: str = ""
-    statuses: tuple[int, ...] = ()
-    price: str = ""
-    quantity: str = ""
-    symbol: str = ""
-    side: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.on.strip():
-            raise ValueError("on is empty; write it like POST /orders")
-        if not self.id:
-            raise ValueError("id is empty; say where the answer has it, like json id or header Location")
-        for name in ("id", "key", "price", "quantity", "symbol", "side"):
-            place = getattr(self, name)
-            kind, _, where = place.partition(" ")
-            if place and (kind not in ("header", "json") or not where.strip()):
-                raise ValueError(f"{name} is {place!r}; write header NAME or json path.to.it")
-
-    def succeeded(self, status: int) -> bool:
-        """Whether an answer with this status means that it was done."""
-        return status in self.statuses if self.statuses else 200 <= status < 300
 
 
 def found(place: str, headers: Mapping[str, str], body: object) -> str:
@@ -124,12 +89,8 @@ class EffectLedger:
 
     def identity(self, rule: EffectRule, request: Request) -> Identity:
         """What a request shows of itself. A key that nobody announced becomes an intent, where keys do that."""
-        body = _parsed(request.body)
-        fields = tuple(
-            (name, value)
-            for name in ("price", "quantity", "symbol", "side")
-            if (place := getattr(rule, name)) and (value := found(place, request.headers, body))
-        )
+        body = _parsed(request.body) if rule.reads_body else None
+        fields = tuple((name, value) for name, place in rule.marks if (value := found(place, request.headers, body)))
         key = self._aliases.scrub(found(rule.key, request.headers, body)) if rule.key else ""
         identity = Identity(key=key, fields=fields, op="place")
         if key and self._by_key() and key not in self._announced and self._attribution.intent_of(identity)[0] is None:
@@ -147,8 +108,10 @@ class EffectLedger:
             elif response.status >= 500:
                 self.unanswered(identity, request)
             return False
-        headers = {name.lower(): value for name, value in response.headers}
-        id = self._aliases.scrub(found(rule.id, headers, _parsed(response.body)))
+        if rule.id.startswith("json"):
+            id = self._aliases.scrub(found(rule.id, {}, _parsed(response.body)))
+        else:
+            id = self._aliases.scrub(found(rule.id, {name.lower(): value for name, value in response.headers}, None))
         if id and id in self._known:
             return True
         self._known.add(id)

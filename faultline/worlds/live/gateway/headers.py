@@ -1,7 +1,7 @@
 """Heads of requests and responses on their way through: what a proxy passes on (RFC 9110, 7.6.1), and what it adds.
 
-Heads are worked on as the bytes that arrived: names keep their case, repeated headers their order. Clients and servers
-send the same few heads again and again, so what was made of a short one is remembered.
+Heads are worked on as the bytes that arrived: names keep their case, repeated headers their order. A server sends the
+same few heads again and again, so what was read of a short one is remembered.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ HOP_BY_HOP: Final = frozenset(
 )
 _ANSWERED_HERE: Final = frozenset({"host", "expect"})
 _FRAMED_ANEW: Final = frozenset({"content-length"})
+_NOT_PASSED: Final = frozenset(
+    name.encode() for name in HOP_BY_HOP | _ANSWERED_HERE | _FRAMED_ANEW | {"x-forwarded-for"}
+)
 _HANDSHAKE: Final = "sec-websocket-"
 _REMEMBERED_MAX_BYTES: Final = 2048
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
@@ -55,33 +58,20 @@ def for_upstream(raw: bytes, headers: Mapping[str, str], target: bytes, host: by
     ``raw`` is the head that arrived, ``headers`` the same in lower case, ``target`` and ``host`` where it goes,
     ``peer`` the client's address.
     """
-    return (_for_upstream if len(raw) > _REMEMBERED_MAX_BYTES else _remembered_request)(
-        raw, headers.get("connection", ""), headers.get("x-forwarded-for", ""), target, host, peer
-    )
-
-
-def _for_upstream(raw: bytes, connection: str, forwarded: str, target: bytes, host: bytes, peer: str) -> bytes:
-    left_out = _named(connection) | _ANSWERED_HERE | _FRAMED_ANEW | {"x-forwarded-for"}
+    left_out = _NOT_PASSED
+    if "connection" in headers:
+        left_out = left_out | {token.encode("latin-1") for token in _named(headers["connection"])}
     first, *lines = raw.split(b"\r\n")
     passed = [b"%b %b HTTP/1.1\r\nHost: %b" % (first.partition(b" ")[0], target, host)]
-    own_host, names = b"", set()
-    for line in lines:
-        name = line.partition(b":")[0].decode("latin-1").lower()
-        if name not in left_out:
-            passed.append(line)
-            names.add(name)
-        elif name == "host":
-            own_host = line.partition(b":")[2].strip()
-    sources = f"{forwarded}, {peer}" if forwarded else peer
-    passed.append(b"X-Forwarded-For: " + sources.encode("latin-1"))
-    if "x-forwarded-proto" not in names:
-        passed.append(b"X-Forwarded-Proto: http")
-    if own_host and "x-forwarded-host" not in names:
-        passed.append(b"X-Forwarded-Host: " + own_host)
+    passed += [line for line in lines if line[: line.find(b":")].lower() not in left_out]
+    before = headers.get("x-forwarded-for")
+    added = f"X-Forwarded-For: {before}, {peer}" if before else f"X-Forwarded-For: {peer}"
+    if "x-forwarded-proto" not in headers:
+        added += "\r\nX-Forwarded-Proto: http"
+    if "x-forwarded-host" not in headers and "host" in headers:
+        added += f"\r\nX-Forwarded-Host: {headers['host']}"
+    passed.append(added.encode("latin-1"))
     return b"\r\n".join(passed)
-
-
-_remembered_request = lru_cache(maxsize=1024)(_for_upstream)
 
 
 # Responses

@@ -47,8 +47,9 @@ class Outlook:
 
     def token_of(self, request: Request) -> str:
         """The alias of the first secret that a request carries; all of them are known from then on."""
-        named = [self._named(request.headers.get(name, "")) for name in self._headers if name in request.headers]
-        named += [self._named(request.query[name]) for name in self._query if name in request.query]
+        named = [self._named(request.headers[name]) for name in self._headers if name in request.headers]
+        if request.query:
+            named += [self._named(request.query[name]) for name in self._query if name in request.query]
         if request.body[:1] == b"{":
             named += self._in_json(request.body)
         return next((alias for alias in named if alias), "")
@@ -63,5 +64,4 @@ class Outlook:
             tree = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return []
-        values = [tree.get(name) for name in self._json]
-        return [self._named(value) for value in values if isinstance(value, str)]
+        return [self._named(tree[name]) for name in self._json if name in tree and isinstance(tree[name], str)]
