@@ -217,7 +217,7 @@ class Stream(asyncio.Protocol):
 
     def ping(self, payload: str) -> None:
         """Send a ping frame, past the queue."""
-        if not self._over and self._closing is None:
+        if self._can_speak and self._closing is None:
             self._protocol.send_ping(payload.encode())
             self._flush()
 
@@ -244,7 +244,7 @@ class Stream(asyncio.Protocol):
                 await front.interceptor.message(self.name, self.ordinal, message, self._send, self.cut)
                 if not self._over:
                     self.waiting -= not message.control
-            if self._closing is not None and not self._over:
+            if self._closing is not None and self._can_speak:
                 self._say_close(*self._closing)
         except Exception as error:
             report(error)
@@ -252,8 +252,13 @@ class Stream(asyncio.Protocol):
         finally:
             self._sending = False
 
+    @property
+    def _can_speak(self) -> bool:
+        # A client may have ended its half already, or sent its close frame; the loss of the connection follows.
+        return not self._over and self._protocol.state is State.OPEN
+
     async def _send(self, body: str) -> None:
-        if self._over:
+        if not self._can_speak:
             return
         self._protocol.send_text(body.encode())
         self._flush()
@@ -264,7 +269,7 @@ class Stream(asyncio.Protocol):
 
     def say(self, text: str) -> None:
         """Send a fault's last words, past the queue."""
-        if not self._over:
+        if self._can_speak:
             self._protocol.send_text(text.encode())
             self._flush()
 

@@ -241,6 +241,24 @@ def test_a_bug_in_the_venue_is_heard_of_and_ends_the_connection(method: str) -> 
 
 
 @on_each_world(**QUIET)
+async def test_what_meets_a_client_that_has_ended_its_half_is_no_bug(live: Live) -> None:
+    heard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: heard.append(context))
+    async with subscribed(live) as client:
+        (stream,) = live.stream.connected
+        stream.eof_received()
+        place(live, "a")
+        stream.ping("still there?")
+        stream.say("last words")
+        await asyncio.sleep(0)
+        stream.close(1001)
+        await until(lambda: live.stream.in_flight == 0)
+        client.transport.close()
+    await until(lambda: len(live.parts.history.of(Disconnected)) == 1)
+    assert heard == []
+
+
+@on_each_world(**QUIET)
 async def test_a_bug_while_sending_is_heard_of_and_ends_the_connection(live: Live) -> None:
     heard: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: heard.append(context["exception"]))
