@@ -90,7 +90,7 @@ class SignalRConnectionManager:
         self._waiting: set[asyncio.Future[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._connection: StreamConnection | None = None
-        self._give_up: asyncio.Future[None] | None = None
+        self._given_up: asyncio.Future[str] | None = None
         self._failures = 0
 
     @property
@@ -192,8 +192,8 @@ class SignalRConnectionManager:
 
     def reconnect(self, reason: str) -> None:
         """Give this connection up, for a reason that it does not show by itself. The next one is made as ever."""
-        if self._give_up is not None and not self._give_up.done():
-            self._give_up.set_exception(StreamLostError(reason))
+        if self._given_up is not None and not self._given_up.done():
+            self._given_up.set_result(reason)
 
     # Connections, one after another
 
@@ -225,19 +225,21 @@ class SignalRConnectionManager:
         """Make a connection and live on it. Ends by raising."""
         async with self._opened() as socket:
             connection = StreamConnection(socket, self._dialect, self._config, events.put)
-            self._give_up = asyncio.get_running_loop().create_future()
+            self._given_up = asyncio.get_running_loop().create_future()
             reading = asyncio.create_task(connection.run())
             living = asyncio.create_task(self._live(connection))
+            ends: tuple[asyncio.Future[Any], ...] = (reading, living, self._given_up)
             try:
-                ended: set[asyncio.Future[None]] = {reading, living, self._give_up}
-                done, _ = await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 # The reader knows best why it ended; what waited for an answer only knows that it is lost.
-                await (reading if reading in done else done.pop())
+                for task in (reading, living):
+                    if task.done():
+                        task.result()
+                raise StreamLostError(self._given_up.result())
             finally:
                 self._connection = None
-                self._give_up.cancel()
-                reading.cancel()
-                living.cancel()
+                for end in ends:
+                    end.cancel()
                 await asyncio.gather(reading, living, return_exceptions=True)
 
     async def _live(self, connection: StreamConnection) -> None:

@@ -19,7 +19,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 
 from targets.resilience.channel_follower import ChannelFollower, ResyncError
@@ -113,8 +112,7 @@ class StateReconciler:
         self.level.clear()
         if task is not None:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
 
     async def resync(self, reason: str = "asked for") -> None:
         """Fetch every channel; return when all are level, however often that has to be tried."""

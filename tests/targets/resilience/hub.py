@@ -106,6 +106,9 @@ class Hub:
             answer["error"] = "not today"
         elif message["target"] == "Forget":
             return
+        elif message["target"] == "Twice":
+            await socket.send_str(2 * (json.dumps(answer) + "\x1e"))
+            return
         await socket.send_str(json.dumps(answer) + "\x1e")
         if message["target"].startswith("Subscribe") and self.on_subscribed is not None:
             await self.on_subscribed(ordinal)

@@ -275,6 +275,17 @@ def test_garbage_ends_the_connection() -> None:
     on_stage(test)
 
 
+def test_what_is_no_websocket_frame_ends_the_connection() -> None:
+    async def test(stage: Stage) -> None:
+        await stage.manager.connect()
+        transport = stage.hub.sockets[-1]._req.transport  # type: ignore[union-attr]
+        transport.write(b"\xff\xff\xff")  # type: ignore[union-attr]
+        assert "broke" in await stage.lost()
+        await stage.level(2)
+
+    on_stage(test)
+
+
 # Subscriptions, and what was missed
 
 
@@ -313,6 +324,23 @@ def test_a_lost_acknowledgement_is_a_failed_connection() -> None:
         assert told.value.effect == "unknown"
         await stage.level(2)
         assert len(stage.hub.subscriptions(3)) == 2
+
+    on_stage(test)
+
+
+def test_a_subscription_that_a_disconnect_overtakes_waits_for_the_next_connection() -> None:
+    async def test(stage: Stage) -> None:
+        await stage.manager.connect()
+        stage.hub.deaf = {1}
+        subscribing = asyncio.create_task(stage.manager.subscribe("SubscribeOrders", 7))
+        await asyncio.sleep(0.1)
+        stage.hub.cut("rst")
+        with pytest.raises(APIError):
+            await subscribing
+        await stage.level(2)
+        await asyncio.sleep(30)
+        assert stage.hub.subscriptions(2) == [("SubscribeOrders", [7])]
+        assert stage.states.count("reconnecting") == 1
 
     on_stage(test)
 
@@ -496,9 +524,10 @@ def test_an_invocation_gives_the_servers_result_or_says_what_is_certain() -> Non
         await asyncio.sleep(0.1)
         stage.hub.cut("rst")
         assert await asyncio.wait_for(lost, 1) == "unknown"
-        # An answer that nobody waits for is no harm.
+        # An answer that nobody waits for is no harm, and neither is one that comes twice.
         await stage.level(2)
         await stage.hub.raw({"type": 3, "invocationId": "77", "result": None})
+        assert await stage.manager.invoke("Twice") is None
         assert await stage.manager.invoke("Echo", "still") == ["still"]
 
     on_stage(test)

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from faultline.faults import Disconnect, HalfOpen
 from faultline.history.event import Connected
@@ -18,6 +19,7 @@ from targets.resilience.signalr_protocol import ProtocolError
 from targets.resilience.stream_dialect import Answer, Event, Goodbye, Heard, Ready
 from tests.targets.conftest import until
 from tests.targets.resilience.hub import Tokens
+from tests.worlds.sim.kit import VENUE, http_venue, new_simulation
 
 BTC = {"channel": "books", "instId": "BTC-USDT"}
 LOGIN = okx(login=lambda: '{"op":"login"}')
@@ -128,3 +130,35 @@ async def test_an_ordinary_stream_lives_by_the_same_rules(faultline: Session) ->
     await manager.disconnect()
     topics = [event.topics for event in faultline.history.of(Connected) if event.topics]
     assert topics.count(("orders",)) == topics.count(("fills",)) == 3
+
+
+def test_a_stream_without_a_question_of_its_own_lives_on_the_websockets_pings() -> None:
+    heard: list[str] = []
+    states: list[str] = []
+    simulation = new_simulation()
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        # It pings every 20 s, and closes when no pong comes.
+        socket = web.WebSocketResponse(heartbeat=20)
+        await socket.prepare(request)
+        async for message in socket:
+            asked = json.loads(message.data)
+            heard.extend(asked["params"])
+            await socket.send_json({"result": None, "id": asked["id"]})
+        return socket
+
+    async def main() -> None:
+        async with http_venue(serve):
+            manager = SignalRConnectionManager(SignalRConfig(url=f"ws://{VENUE}/ws"), Tokens(), dialect=binance())
+            manager.on_state(lambda old, new, reason: states.append(str(new)))
+            await manager.subscribe("btcusdt@trade")
+            await manager.connect()
+            await asyncio.sleep(3600)
+            assert manager.healthy
+            simulation.network.connections("rest")[-1].cut("silence")
+            await until(lambda: states.count("connected") == 2)
+            await manager.disconnect()
+
+    simulation.run(main)
+    assert heard == ["btcusdt@trade"] * 2
+    assert states.count("reconnecting") == 1
