@@ -193,6 +193,12 @@ async def test_an_operator_can_set_the_state_by_hand(faultline: Session) -> None
     assert breaker.state == CLOSED
     breaker.state = CLOSED
     assert seen == [(CLOSED, OPEN), (OPEN, HALF_OPEN), (HALF_OPEN, CLOSED)]
+    for _ in range(5):
+        breaker.record_failure()
+    breaker.state = CLOSED
+    for _ in range(4):
+        breaker.record_failure()
+    assert breaker.state == CLOSED
 
 
 @pytest.mark.parametrize("field", ["failure_threshold", "timeout", "half_open_requests"])

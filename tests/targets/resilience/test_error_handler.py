@@ -431,6 +431,8 @@ async def test_half_open_only_its_probes_are_sent(faultline: Session) -> None:
     results = await asyncio.gather(*(limited.execute(call) for _ in range(20)), return_exceptions=True)
     assert len(call.times) == 3
     assert sum(isinstance(result, ServiceUnavailableError) for result in results) == 17
+    assert isinstance(limited.rate_limiter, RateLimiter)
+    assert limited.rate_limiter.free == 997  # nobody else has spent what others might need
 
 
 # The rate limiter

@@ -39,6 +39,16 @@ def test_both_forms_are_read_and_nonsense_is_not(value: str | None, date: str | 
     assert retry_after_s(value, date) == expected
 
 
+def test_a_date_that_names_no_zone_is_in_gmt_wherever_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        with monkeypatch.context() as tokyo:
+            tokyo.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            assert retry_after_s("Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:07 GMT") == 30
+    finally:
+        time.tzset()
+
+
 @pytest.mark.parametrize("date", [None, "yesterday"])
 async def test_a_date_without_the_venues_own_is_read_against_our_clock(faultline: Session, date: str | None) -> None:
     assert retry_after_s(formatdate(time.time() + 60, usegmt=True), date) == pytest.approx(60, abs=1)

@@ -136,6 +136,22 @@ async def test_an_expired_token_is_never_handed_out(faultline: Session) -> None:
         await manager.get_valid_token()
 
 
+@pytest.mark.parametrize(("life_s", "leeway_s"), [(DAY_S, 5), (10.0, 2)])
+async def test_a_token_that_may_expire_on_its_way_is_not_handed_out(
+    faultline: Session, life_s: float, leeway_s: float
+) -> None:
+    issuer = Issuer(faultline, life_s, takes_s=0)
+    manager = managed(issuer)
+    await manager.get_valid_token()
+    issuer.always = down(400)
+    await asyncio.sleep(life_s - leeway_s - 0.1)
+    assert await manager.get_valid_token() == "token1"
+    await asyncio.sleep(0.2)
+    assert not manager.is_expired()
+    with pytest.raises(AuthenticationError):
+        await manager.get_valid_token()
+
+
 # By whom
 
 
@@ -333,8 +349,9 @@ async def test_a_venue_that_rejects_what_it_issues_is_not_asked_for_ever(faultli
     assert await manager.get_valid_token()
     await asyncio.sleep(10)
     began = faultline.now_s()
-    manager.reject(await manager.get_valid_token())
-    await manager.get_valid_token()
+    for _ in range(2):
+        manager.reject(await manager.get_valid_token())
+        await manager.get_valid_token()
     assert faultline.now_s() - began < 1
 
 
@@ -437,8 +454,14 @@ async def test_a_disk_that_is_full_does_not_cost_the_token(faultline: Session) -
         def save(self, state: TokenState) -> None:
             raise OSError(28, "No space left on device")
 
+        def load(self) -> TokenState | None:
+            return stored(issued_s_ago=HOUR_S).load()
+
     manager = await restarted(Issuer(faultline), Full())
+    manager.reject("stored")
     assert await manager.get_valid_token() == "token1"
+    await manager.initialize()
+    assert (await manager.get_valid_token(), manager.generation) == ("token1", 2)
 
 
 # Secrets and settings
