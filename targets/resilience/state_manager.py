@@ -198,15 +198,21 @@ class StateManager:
 
     # Fills
 
-    async def apply(self, *fills: Fill) -> None:
-        """Apply fills, each once however often it arrives, and note how far they were read.
+    def has(self, fill: Fill) -> bool:
+        """Whether a fill was applied, or taken back, already."""
+        return fill.id in (self._voided if fill.voided else self.fills)
+
+    async def apply(self, *fills: Fill, read: Sequence | None = None) -> None:
+        """Apply fills, each once however often it arrives, and note how far they were read (``read`` knows better).
 
         A fill of somebody else's order counts for the position and for no request; if its order turns out to be ours
         (the fill was faster than the answer), it is counted there then.
         """
         async with self._changing:
-            fresh = {fill.id: fill for fill in fills if self._is_fresh(fill)}
-            numbers = self.fills_read.with_numbers(*(fill.sequence for fill in fills if fill.sequence is not None))
+            fresh = {fill.id: fill for fill in fills if not self.has(fill)}
+            numbers = read or self.fills_read.with_numbers(
+                *(fill.sequence for fill in fills if fill.sequence is not None)
+            )
             changed: dict[str, OrderRecord] = {}
             unclaimed: list[Fill] = []
             for fill in fresh.values():
@@ -225,9 +231,6 @@ class StateManager:
             self.fills_read = numbers
             for fill in unclaimed:
                 self._leave_unclaimed(fill)
-
-    def _is_fresh(self, fill: Fill) -> bool:
-        return fill.id not in self._voided if fill.voided else fill.id not in self.fills
 
     def _owner(self, fill: Fill) -> str | None:
         return self._by_key.get(fill.client_key) or self._by_order_id.get(fill.order_id)

@@ -1,0 +1,213 @@
+"""The components put together: one account at one venue.
+
+::
+
+    tokens ──────────┐                      ┌─> settlement ─┐
+    rate limiter ──┐ │   error handler ─────┤               ├─> state manager
+    breaker ───────┴─┴─> (venue, HTTP) <────┴─ reconciler ──┘        ^
+                                                   ^                 │
+    tokens ─────────────> connection manager ──────┘   order manager ┘
+
+All requests of an account pass one error handler, and with it one limiter and one breaker; the stream has its own
+reconnects. The state manager is what survives; everything else begins anew with each process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from targets.resilience.circuit_breaker import CircuitBreaker, CircuitBreakerConfig
+from targets.resilience.config import ConfigurationManager, RateLimits, StateConfig, VenueConfig
+from targets.resilience.connection_manager import ConnectionState, SignalRConfig, SignalRConnectionManager
+from targets.resilience.error_handler import ErrorHandler, ErrorHandlerConfig
+from targets.resilience.errors import ResilienceError, StateUnavailableError
+from targets.resilience.http_client import HttpClient
+from targets.resilience.order_channels import OrderChannels, channels
+from targets.resilience.order_manager import OrderManager
+from targets.resilience.order_requests import OrderManagerConfig
+from targets.resilience.plain_dialect import generic_venue
+from targets.resilience.rate_limiter import RateLimiterConfig
+from targets.resilience.state_manager import StateManager
+from targets.resilience.state_reconciler import StateReconciler, StateReconcilerConfig
+from targets.resilience.token_manager import TokenManager, TokenManagerConfig
+from targets.resilience.venue import OrderStatus
+from targets.resilience.venues.generic import GenericLogin, GenericVenue
+from targets.resilience.venues.generic_stream import TOPICS, GenericReading
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+STORE_RETRY_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SystemConfig:
+    """The settings of all components."""
+
+    venue: VenueConfig = field(default_factory=VenueConfig)
+    state: StateConfig = field(default_factory=StateConfig)
+    token_manager: TokenManagerConfig = field(default_factory=TokenManagerConfig)
+    rate_limiter: RateLimiterConfig = field(default_factory=RateLimiterConfig)
+    rate_limits: RateLimits = field(default_factory=RateLimits)
+    circuit_breaker: CircuitBreakerConfig = field(default_factory=CircuitBreakerConfig)
+    error_handler: ErrorHandlerConfig = field(default_factory=ErrorHandlerConfig)
+    signalr: SignalRConfig = field(default_factory=SignalRConfig)
+    state_reconciler: StateReconcilerConfig = field(default_factory=StateReconcilerConfig)
+    order_manager: OrderManagerConfig = field(default_factory=OrderManagerConfig)
+
+    @classmethod
+    def of(cls, configuration: ConfigurationManager) -> SystemConfig:
+        """The settings in a file that is loaded."""
+        return cls(
+            configuration.get_venue_config(),
+            configuration.get_state_config(),
+            configuration.get_token_manager_config(),
+            configuration.get_rate_limiter_config(),
+            configuration.get_rate_limits(),
+            configuration.get_circuit_breaker_config(),
+            configuration.get_error_handler_config(),
+            configuration.get_signalr_config(),
+            configuration.get_state_reconciler_config(),
+            configuration.get_order_manager_config(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the system is. ``problems`` are what somebody should know, one line each."""
+
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Nothing is wrong."""
+        return not self.problems
+
+
+class IntegratedSystem:
+    """All components of one account, started and stopped together."""
+
+    def __init__(
+        self,
+        *,
+        token_manager: TokenManager,
+        signalr_manager: SignalRConnectionManager,
+        state_reconciler: StateReconciler,
+        order_manager: OrderManager,
+        error_handler: ErrorHandler,
+        state_manager: StateManager,
+        http: HttpClient,
+    ) -> None:
+        self.token_manager = token_manager
+        self.signalr_manager = signalr_manager
+        self.state_reconciler = state_reconciler
+        self.order_manager = order_manager
+        self.error_handler = error_handler
+        self.state_manager = state_manager
+        self._http = http
+        self._running = False
+
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._running
+
+    async def start(self, *, wait_s: float = 10.0) -> None:
+        """Open the state, take up what was unsettled, connect and catch up.
+
+        Returns after ``wait_s`` at the latest: without the venue it goes on by itself, and says that it is stale.
+        Raises StateUnavailableError when the state cannot be opened within that time: nothing may be sent then.
+        """
+        await self._open_state(wait_s)
+        self._running = True
+        await self.token_manager.initialize()
+        await self.order_manager.start()
+        self.state_reconciler.start()
+        for topic in TOPICS:
+            await self.signalr_manager.subscribe(topic)
+        with suppress(TimeoutError, ResilienceError):
+            async with asyncio.timeout(wait_s):
+                await self.signalr_manager.connect()
+
+    async def _open_state(self, wait_s: float) -> None:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StateUnavailableError),
+            stop=stop_after_delay(wait_s),
+            wait=wait_fixed(STORE_RETRY_S),
+            reraise=True,
+        ):
+            with attempt:
+                await self.state_manager.initialize()
+
+    async def stop(self) -> None:
+        """End all work, close all connections and the state. Callers that still wait are told that nobody knows."""
+        if not self._running:
+            return
+        self._running = False
+        await self.order_manager.stop()
+        await self.state_reconciler.stop()
+        await self.signalr_manager.disconnect()
+        await self.token_manager.close()
+        await self._http.close()
+        self.state_manager.close()
+
+    async def health_check(self) -> Health:
+        """What is wrong, by what the components know; asks nobody."""
+        signs = {
+            "not running": not self._running,
+            "there is no valid token": self.token_manager.is_expired(),
+            "the circuit breaker is open": self.error_handler.circuit_breaker.is_open(),
+            f"the stream is {self.signalr_manager.state}": self.signalr_manager.state != ConnectionState.CONNECTED,
+            "the state may be behind the venue": self.state_reconciler.stale,
+            "some orders may or may not exist": any(
+                record.status == OrderStatus.UNKNOWN for record in self.state_manager.orders.values()
+            ),
+        }
+        return Health(tuple(problem for problem, there in signs.items() if there))
+
+
+class _WithToken:
+    """An error handler whose calls need a token: it is renewed before the limiter is asked, not after."""
+
+    def __init__(self, handler: ErrorHandler, tokens: TokenManager) -> None:
+        self._handler = handler
+        self._tokens = tokens
+
+    async def execute(self, call: Callable[[], Awaitable[T]], **settings: Any) -> T:
+        return await self._handler.execute(call, needs=self._tokens, **settings)
+
+
+def generic_system(config: SystemConfig) -> IntegratedSystem:
+    """The system for an account at the generic venue. Sends nothing yet."""
+    http = HttpClient(
+        config.venue.rest_url,
+        request_timeout=config.venue.request_timeout,
+        connect_timeout=config.venue.connect_timeout,
+    )
+    limiter = config.rate_limits.limiter(config.rate_limiter)
+    login = GenericLogin(http, limiter, config.venue.client_id, config.venue.client_secret)
+    tokens = TokenManager(config.token_manager, login)
+    handler = ErrorHandler(config.error_handler, limiter, CircuitBreaker(config.circuit_breaker))
+    venue = GenericVenue(http, tokens, config.venue.rules)
+    state = StateManager(config.state.path)
+    orders = OrderManager(config.order_manager, handler, venue, state, tokens)
+    stream = SignalRConnectionManager(config.signalr, tokens, dialect=generic_venue())
+    store = OrderChannels(state, orders.hear)
+    reconciler = StateReconciler(config.state_reconciler, stream, store, _WithToken(handler, tokens))
+    for channel in channels(venue, state, GenericReading()):
+        reconciler.follow(channel)
+    return IntegratedSystem(
+        token_manager=tokens,
+        signalr_manager=stream,
+        state_reconciler=reconciler,
+        order_manager=orders,
+        error_handler=handler,
+        state_manager=state,
+        http=http,
+    )
