@@ -17,11 +17,11 @@ POLICY_VIOLATION: Final = 1008
 class Channels:
     """Connections, their channels, and the timers that end them.
 
-    ``life_s`` after its handshake a connection is closed with ``life_code``. A subscription has a tag, which its
-    messages may need (the id of the subscription, the argument that it was made with).
+    ``life_s`` after its handshake a connection is closed with ``life_code`` (None: it may live on). A subscription
+    has a tag, which its messages may need (its id, the argument that it was made with).
     """
 
-    def __init__(self, context: Context, *, life_s: float, life_code: int = 1000) -> None:
+    def __init__(self, context: Context, *, life_s: float | None, life_code: int = 1000) -> None:
         self._context = context
         self._life_s = life_s
         self._life_code = life_code
@@ -33,7 +33,8 @@ class Channels:
         """A connection that may subscribe."""
         self._open[connection] = {}
         self.touch(connection)
-        self._later(self._life_s, connection, lambda: connection.close(self._life_code))
+        if self._life_s is not None:
+            self._later(self._life_s, connection, lambda: connection.close(self._life_code))
 
     def closed(self, connection: Connection) -> None:
         """Its subscriptions are gone with it."""

@@ -42,7 +42,7 @@ class SpotVenue(ABC):
     """How streams are closed for maintenance."""
 
     def __init__(
-        self, settings: SpotSettings, around: Surroundings, *, life_s: float, write_id: Callable[[str, int], str]
+        self, settings: SpotSettings, around: Surroundings, *, life_s: float | None, write_id: Callable[[str, int], str]
     ) -> None:
         context = self._context = around.context
         self._history = around.history

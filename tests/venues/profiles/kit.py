@@ -15,10 +15,10 @@ from faultline.history.attribution import Attribution
 from faultline.history.contract import ClientPolicy
 from faultline.history.event import Contracted, Effect, Event, Resolved
 from faultline.venues import PROFILES
+from faultline.venues.hub import stream_front
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.profiles.spot import KEY, SECRET
 from faultline.venues.raw import RawFront
-from faultline.venues.hub import stream_front
 from faultline.venues.stream import StreamFront
 from faultline.worlds.sim.simulation import Simulation
 from faultline.worlds.sim.world import SimContext
@@ -118,3 +118,22 @@ def ccxt_client(exchange: str, **more: Any) -> Any:
     client.options.update(options)
     client.has["fetchCurrencies"] = False
     return client
+
+
+def proven(
+    profile: str, made: Callable[[], Any], body: Callable[[Stage, Any], Awaitable[None]], **settings: Any
+) -> Stage:
+    """Run ``body`` with a ccxt client, and see that the client asked the simulated world for nothing that it lacks."""
+
+    async def main(stage: Stage) -> None:
+        exchange = made()
+        try:
+            await body(stage, exchange)
+        finally:
+            await exchange.close()
+
+    stage = played(profile, main, **settings)
+    assert stage.simulation.escapes == []
+    assert stage.simulation.blocking_sleeps == []
+    assert not any(SECRET in repr(event) or KEY in repr(event) for event in stage.history)
+    return stage

@@ -37,6 +37,7 @@ LIST_DEFAULT: Final = 500
 PUBLIC: Final = frozenset({"ping", "time", "exchangeInfo", "depth"})
 Params = Mapping[str, str]
 Route = Callable[[Request, Params], Json | list[Json]]
+Look = Callable[[Params, float | None], Json | list[Json]]
 
 
 class BinanceLike(SpotVenue):
@@ -60,7 +61,7 @@ class BinanceLike(SpotVenue):
             "DELETE openOrders": self._cancel_all,
             **self._own_routes(),
         }
-        self._reads: dict[str, Callable[[Params, float | None], Json | list[Json]]] = {
+        self._reads: dict[str, Look] = {
             "GET order": self._order,
             "GET openOrders": self._open_orders,
             "GET allOrders": self._all_orders,
@@ -127,13 +128,20 @@ class BinanceLike(SpotVenue):
             self._check(request, params)
         if route in self._reads:
             look = self._reads[route]
-            return self._trading.read(identity_of(request), lambda as_of: _json(look(params, as_of)))
+            return self._trading.read(identity_of(request), lambda as_of: self._looked(look, params, as_of))
         if route == "POST order":
             refusal, headers = self._charge_order(endpoint)
             if refusal is not None:
                 return refusal
             return answer(200, self._place(request, params), headers)
         return _json(self._routes[route](request, params))
+
+    def _looked(self, look: Look, params: Params, as_of: float | None) -> Response:
+        """A query's answer; what it does not find is one too, and may be different at another time."""
+        try:
+            return _json(look(params, as_of))
+        except Problem as problem:
+            return self._no(problem.reason, problem.what)
 
     def _check(self, request: Request, params: Params) -> None:
         """Who signed it, and when. Raises Problem."""
