@@ -10,7 +10,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from faultline.errors import SimHang
 from faultline.faults.deciders import labels
@@ -43,9 +43,15 @@ class Case:
         return tuple(name for name in failed if name not in known.fails and name not in known.may_fail)
 
 
+COMMAND_SHOWN_MAX: Final = 40
+"""A command line may be long, and a label is part of the names of files."""
+
+
 def target_label(target: TargetRef) -> str:
-    """What a person calls the target: the scenario's name for it, or its class when it has none."""
-    return target.spec.rpartition(":")[2] if target.name in ("default", "given") else target.name
+    """What a person calls the target: the scenario's name for it, or its class or command when it has none."""
+    if target.name not in ("default", "given"):
+        return target.name
+    return target.spec.rpartition(":")[2] if target.command is None else target.spec[:COMMAND_SHOWN_MAX]
 
 
 @dataclass(frozen=True, slots=True)

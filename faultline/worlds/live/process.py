@@ -122,6 +122,8 @@ class Process:
         """It is gone: release everything, and tell."""
         if self.gone.done():
             return
+        if not self._ended:
+            self._signal(signal.SIGKILL)  # its supervisor was killed itself
         self._pid = 0
         self.gone.set_result(None)
         why = self.why()

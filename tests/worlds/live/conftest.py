@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,25 @@ def live(tmp_path: Path) -> Callable[..., Plan]:
         return make_plan(scenario, TargetRef("it", target))
 
     return make
+
+
+@pytest.fixture
+def left() -> Iterator[Callable[[], list[str]]]:
+    """What there is more of than before: open files and sockets, threads, folders of stores."""
+
+    def things() -> list[str]:
+        gc.collect()
+        files = []
+        for number in os.listdir("/proc/self/fd"):
+            try:
+                files.append(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
+            except OSError:
+                continue  # the folder that was being listed
+        folders = [str(path) for root in ("/dev/shm", "/tmp") for path in Path(root).glob(f"faultline-{os.getpid()}-*")]
+        return sorted([*files, *(f"thread {thread.name}" for thread in threading.enumerate()), *folders])
+
+    before = things()
+    return lambda: [thing for thing in things() if thing not in before]
 
 
 _HEAD = f"""
