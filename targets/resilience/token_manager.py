@@ -55,7 +55,6 @@ REJECTED_AT_BIRTH_S: Final = 2.0
 """A token rejected within this time was never good: renewing at once would go in circles."""
 CLOCKS_AGREE_S: Final = 2.0
 """How far a stored moment may lie ahead without it meaning that the wall clock was set."""
-BACKOFF: Final = Backoff(base_s=1.0, multiplier=2.0, max_s=60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,8 @@ class Authenticator(Protocol):
 @dataclass(frozen=True, slots=True)
 class TokenManagerConfig:
     """``storage_type`` "file" keeps the token in ``storage_path``, encrypted under ``encryption_key`` (see
-    :mod:`~targets.resilience.token_store`), for the account that ``owner`` names. Raises ValueError for what cannot be.
+    :mod:`~targets.resilience.token_store`), for the account that ``owner`` names. ``jitter`` stretches the delays
+    between tries (1, 2, 4... s) by up to that share at random. Raises ValueError for what cannot be.
     """
 
     refresh_buffer_seconds: float = 7200
@@ -100,12 +100,14 @@ class TokenManagerConfig:
     owner: str = ""
     refresh_share: float = 0.2
     attempt_seconds: float = 10.0
+    jitter: float = 0.0
 
     def __post_init__(self) -> None:
         in_range("refresh_buffer_seconds", self.refresh_buffer_seconds, 0)
         in_range("max_refresh_retries", self.max_refresh_retries, 0)
         in_range("refresh_share", self.refresh_share, 0, 0.9)
         in_range("attempt_seconds", self.attempt_seconds, 0.001)
+        in_range("jitter", self.jitter, 0, 1)
         if self.storage_type not in ("memory", "file"):
             raise ValueError(f"storage_type: {self.storage_type!r} is neither 'memory' nor 'file'")
         if self.storage_type == "file" and not self.storage_path:
@@ -160,6 +162,7 @@ class TokenManager:
         self._store = _store_of(config) if store is None else store
         self._held: _Held | None = None
         self._generation = 0
+        self._backoff = Backoff(base_s=1.0, multiplier=2.0, max_s=60.0, jitter=config.jitter)
         self._renewal: _Renewal | None = None
         self._failure: AuthenticationError | None = None
         self._failures = 0
@@ -226,7 +229,7 @@ class TokenManager:
             return
         # The first time it may have been bad luck: when tokens are revoked, one of them is always the youngest.
         if self._births_rejected:
-            self._not_before = time.monotonic() + BACKOFF.delay_s(self._births_rejected)
+            self._not_before = time.monotonic() + self._backoff.delay_s(self._births_rejected)
         self._births_rejected += 1
 
     async def close(self) -> None:
@@ -281,7 +284,7 @@ class TokenManager:
         except AuthenticationError as error:
             self._failures += 1
             self._failure = error
-            self._not_before = time.monotonic() + BACKOFF.delay_s(self._failures, error.retry_after_s)
+            self._not_before = time.monotonic() + self._backoff.delay_s(self._failures, error.retry_after_s)
             log.error("%s", error)
         else:
             self._failures = 0
@@ -330,7 +333,7 @@ class TokenManager:
 
         def delay_s(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            return BACKOFF.delay_s(state.attempt_number, retry_after_of(error))
+            return self._backoff.delay_s(state.attempt_number, retry_after_of(error))
 
         return await AsyncRetrying(
             retry=retry_if_exception(is_transient),

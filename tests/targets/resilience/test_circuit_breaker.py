@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -84,6 +85,19 @@ async def test_it_becomes_half_open_after_the_timeout_and_not_before(faultline: 
     await asyncio.sleep(0.1)
     assert not breaker.is_open()
     assert breaker.state == HALF_OPEN
+
+
+async def test_a_step_of_the_wall_clock_neither_opens_nor_closes_it(
+    faultline: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaker = opened()
+    wall_s = time.time
+    with monkeypatch.context() as stepped:
+        stepped.setattr(time, "time", lambda: wall_s() + 3600)
+        assert breaker.is_open()
+        stepped.setattr(time, "time", lambda: wall_s() - 3600)
+        await asyncio.sleep(60)
+        assert breaker.state == HALF_OPEN
 
 
 async def test_one_success_closes_it_and_the_count_starts_at_nought(faultline: Session) -> None:

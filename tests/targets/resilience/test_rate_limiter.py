@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 
 import pytest
@@ -65,6 +66,20 @@ async def test_a_window_that_is_over_is_free_again(faultline: Session) -> None:
     await asyncio.sleep(30.1)
     assert limited.free == 50
     assert await passes_at(faultline, limited, 50) == [pytest.approx(30.1, abs=0.001)] * 50
+
+
+async def test_a_step_of_the_wall_clock_neither_opens_nor_shuts_the_window(
+    faultline: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = limiter()
+    await passes_at(faultline, limited, 50)
+    wall_s = time.time
+    with monkeypatch.context() as stepped:
+        stepped.setattr(time, "time", lambda: wall_s() + 3600)
+        assert limited.free == 0
+        stepped.setattr(time, "time", lambda: wall_s() - 3600)
+        await limited.throttle()
+    assert faultline.now_s() == pytest.approx(30.1, abs=0.001)
 
 
 ARRIVALS = st.lists(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -122,6 +123,21 @@ async def test_a_life_counts_from_when_the_token_was_asked_for(faultline: Sessio
     assert manager.needs_refresh()
     await asyncio.sleep(2)
     assert manager.is_expired()
+
+
+async def test_a_step_of_the_wall_clock_moves_nothing(faultline: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = managed(Issuer(faultline))
+    await manager.get_valid_token()
+    wall_s = time.time
+    for step_s in (-DAY_S, DAY_S):
+        with monkeypatch.context() as stepped:
+            stepped.setattr(time, "time", lambda step_s=step_s: wall_s() + step_s)
+            assert not manager.needs_refresh()
+            assert not manager.is_expired()
+            await asyncio.sleep(10 * HOUR_S)
+    assert not manager.needs_refresh()
+    await asyncio.sleep(2 * HOUR_S)
+    assert manager.needs_refresh()
 
 
 async def test_an_expired_token_is_never_handed_out(faultline: Session) -> None:
@@ -279,6 +295,16 @@ async def test_a_refresh_that_fails_is_tried_three_times_more_and_then_a_login(
     assert await manager.get_valid_token() == "token2"
     assert issuer.asked == ["login", *["refresh refresh1"] * 4, "login", "login"]
     assert issuer.times == [0, 0, 1, 3, 7, 7, 8]
+
+
+async def test_jitter_keeps_the_tries_of_many_clients_apart(faultline: Session) -> None:
+    issuers = [Issuer(faultline, takes_s=0) for _ in range(20)]
+    for issuer in issuers:
+        issuer.trouble = {1: down()}
+    await asyncio.gather(*(managed(issuer, jitter=0.5).get_valid_token() for issuer in issuers))
+    second_tries = [issuer.times[1] for issuer in issuers]
+    assert len(set(second_tries)) > 12
+    assert 1 <= min(second_tries) < max(second_tries) <= 1.5
 
 
 async def test_a_refresh_whose_answer_was_lost_has_spent_its_token_and_a_login_helps(faultline: Session) -> None:
@@ -498,6 +524,7 @@ async def test_no_secret_is_in_a_repr_a_log_or_an_error(
         ({"refresh_buffer_seconds": -1}, "refresh_buffer_seconds: -1"),
         ({"max_refresh_retries": -1}, "max_refresh_retries: -1"),
         ({"refresh_share": 1}, "refresh_share: 1"),
+        ({"jitter": 2}, "jitter: 2"),
         ({"storage_type": "cloud"}, "storage_type: 'cloud' is neither"),
         ({"storage_type": "file"}, "storage_path: needed"),
     ],
