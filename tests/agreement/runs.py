@@ -1,10 +1,10 @@
-"""Runs every shipped scenario once in the simulated and once in the live world, and prints the outcomes as JSON.
+"""Runs every shipped scenario once in each of two worlds, and prints the outcomes as JSON.
 
 Live runs mostly wait, so many go on at once, each in a process of its own: forked here, where everything is imported
 and there is one thread. Both worlds get the same, shortened scenario. A case whose verdicts differ is run once more
-in the live world, after all the others: real time on a busy machine is no part of what is compared.
+in the second world, after all the others: real time on a busy machine is no part of what is compared.
 
-``python runs.py FOLDER [TEXT]...``: only the cases whose names have one of the texts.
+``python runs.py sim,live FOLDER [TEXT]...``: only the cases whose names have one of the texts.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ AT_ONCE = 25
 
 @dataclass
 class Case:
-    """One scenario against one target. ``refused`` says why the live world cannot carry it, ``decisive`` which
-    verdicts the scenario is about; ``worlds`` holds the outcome in each, ``again`` the second live one."""
+    """One scenario against one target. ``refused`` says why a world cannot carry it, ``decisive`` which verdicts the
+    scenario is about; ``worlds`` holds the outcome in each of the two, ``again`` what the second said when asked again.
+    """
 
     name: str
     decisive: list[str]
@@ -51,10 +52,11 @@ class Case:
     @property
     def differs(self) -> list[str]:
         """The decisive oracles on which the worlds do not agree."""
-        sim, live = self.worlds["sim"], self.again or self.worlds["live"]
-        if sim["error"] != live["error"]:
+        one, other = self.worlds.values()
+        other = self.again or other
+        if one["error"] != other["error"]:
             return ["error"]
-        return [name for name in self.decisive if sim["verdicts"].get(name) != live["verdicts"].get(name)]
+        return [name for name in self.decisive if one["verdicts"].get(name) != other["verdicts"].get(name)]
 
 
 def shortened(fault: Fault, intents_s: float) -> Fault:
@@ -119,9 +121,9 @@ def at_once(plans: Iterable[Plan], most: int) -> list[dict[str, Any]]:
         ]
 
 
-def planned(folder: str, texts: Sequence[str]) -> tuple[list[Case], dict[str, list[Plan]]]:
+def planned(worlds: Sequence[str], folder: str, texts: Sequence[str]) -> tuple[list[Case], dict[str, list[Plan]]]:
     cases: list[Case] = []
-    plans: dict[str, list[Plan]] = {"sim": [], "live": []}
+    plans: dict[str, list[Plan]] = {world: [] for world in worlds}
     for scenario in load_all(find([folder])):
         for target in scenario.targets:
             name = " ".join([Path(scenario.path).stem, *scenario.params.values(), target])
@@ -140,14 +142,15 @@ def planned(folder: str, texts: Sequence[str]) -> tuple[list[Case], dict[str, li
     return cases, plans
 
 
-def main(folder: str, texts: Sequence[str]) -> None:
-    cases, plans = planned(folder, texts)
+def main(worlds: Sequence[str], folder: str, texts: Sequence[str]) -> None:
+    cases, plans = planned(worlds, folder, texts)
     carried = [case for case in cases if not case.refused]
     gc.freeze()  # forked processes share what is never collected
-    for world, most in (("sim", os.cpu_count() or 1), ("live", AT_ONCE)):
+    for world in worlds:
+        most = (os.cpu_count() or 1) if world == "sim" else AT_ONCE
         for case, found in zip(carried, at_once(plans[world], most), strict=True):
             case.worlds[world] = found
-    differing = [(case, plan) for case, plan in zip(carried, plans["live"], strict=True) if case.differs]
+    differing = [(case, plan) for case, plan in zip(carried, plans[worlds[-1]], strict=True) if case.differs]
     again = at_once([plan for _, plan in differing], AT_ONCE)
     for (case, _), found in zip(differing, again, strict=True):
         case.again = found
@@ -155,4 +158,4 @@ def main(folder: str, texts: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1].split(","), sys.argv[2], sys.argv[3:])

@@ -32,8 +32,8 @@ alone = pytest.mark.skipif(
 )
 
 
-def outcomes() -> list[dict[str, Any]]:
-    command = [sys.executable, str(RUNS), "scenarios"]
+def outcomes(worlds: str, *which: str) -> list[dict[str, Any]]:
+    command = [sys.executable, str(RUNS), worlds, *(which or ["scenarios"])]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
@@ -45,11 +45,12 @@ def differences(cases: list[dict[str, Any]]) -> list[str]:
     told = []
     for case in cases:
         for oracle in case["differs"]:
-            sim, live = case["worlds"]["sim"], case["again"] or case["worlds"]["live"]
+            (first, one), (second, other) = case["worlds"].items()
             verdicts = [
-                world["error"] or f"{world['verdicts'][oracle]} ({world['why'][oracle]})" for world in (sim, live)
+                world["error"] or f"{world['verdicts'][oracle]} ({world['why'][oracle]})"
+                for world in (one, case["again"] or other)
             ]
-            told.append(f"{case['name']}: {oracle}: sim {verdicts[0]}, live {verdicts[1]}")
+            told.append(f"{case['name']}: {oracle}: {first} {verdicts[0]}, {second} {verdicts[1]}")
     return told
 
 
@@ -57,12 +58,24 @@ def differences(cases: list[dict[str, Any]]) -> list[str]:
 @pytest.mark.timeout(LIMIT_S + 10)
 def test_every_scenario_that_both_worlds_carry_agrees() -> None:
     assert len(EXCEPTIONS) <= EXCEPTIONS_MAX
-    cases = outcomes()
+    cases = outcomes("sim,live")
     assert not [told for told in differences(cases) if told.partition(":")[0] not in EXCEPTIONS]
     carried = [case for case in cases if not case["refused"]]
     assert len(carried) >= 50
     refused = {line.split(": ")[1] for case in cases for line in case["refused"].splitlines()}
     assert refused == {"crash"}, "nothing else is refused by the live world"
+
+
+@alone
+@pytest.mark.timeout(LIMIT_S + 10)
+def test_what_is_carried_by_toxics_agrees_with_the_live_world() -> None:
+    cases = outcomes("live,toxiproxy", "scenarios/network")
+    assert differences(cases) == []
+    assert [case["name"] for case in cases if case["refused"]] == []
+    for case in cases:
+        live, through = case["worlds"]["live"], case["again"] or case["worlds"]["toxiproxy"]
+        assert through["faults"], f"{case['name']}: nothing struck"
+        assert set(through["faults"]) <= set(live["faults"]), case["name"]
 
 
 def test_a_difference_would_be_told() -> None:
