@@ -89,9 +89,9 @@ class _PlainConversation:
 
 
 def generic_venue() -> PlainDialect:
-    """Topics ``orders`` and ``fills``; events ``orders``, ``fills``, ``snapshot`` and ``heartbeat``."""
+    """Topics ``orders`` and ``fills``, also both at once; events are these, ``snapshot`` and ``heartbeat``."""
     return PlainDialect(
-        subscription=lambda number, topic, arguments: Question(topic, write({"op": "subscribe", "topics": [topic]})),
+        subscription=lambda number, topic, more: Question(topic, write({"op": "subscribe", "topics": [topic, *more]})),
         reading=_generic,
         token_parameter="token",
         probe='{"op":"ping"}',

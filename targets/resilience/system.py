@@ -129,8 +129,7 @@ class IntegratedSystem:
         await self.token_manager.initialize()
         await self.order_manager.start()
         self.state_reconciler.start()
-        for topic in TOPICS:
-            await self.signalr_manager.subscribe(topic)
+        await self.signalr_manager.subscribe(*TOPICS)
         with suppress(TimeoutError, ResilienceError):
             async with asyncio.timeout(wait_s):
                 await self.signalr_manager.connect()
