@@ -16,7 +16,7 @@ import asyncio
 import ssl
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ from faultline.faults.base import Fault
 from faultline.faults.deciders import Tick
 from faultline.faults.injector import EffectKnown
 from faultline.faults.points import Plane
-from faultline.history import Aliases, History
+from faultline.history import Aliases
 from faultline.history.attribution import Attribution
 from faultline.history.contract import ClientPolicy, Contract
 from faultline.history.event import Contracted, Phase, Resolved, Struck
@@ -38,7 +38,21 @@ from faultline.runner import judge
 from faultline.session import CheckFailed
 from faultline.venues.interceptor import Interceptor
 from faultline.worlds.live.gateway import EffectLedger, EffectRule, GatewayServer, Outlook, UpstreamAddress
-from faultline.worlds.live.gateway.server import ANSWER_S, IDLE_S
+from faultline.worlds.live.gateway.server import ANSWER_S, CONNECTIONS_MAX, IDLE_S
+from faultline.worlds.live.gateway.wire_history import KEPT_MAX, WireHistory
+
+_BELIEFS: Final = "needs what the client believes of its orders, and a gateway sees only the wire"
+_TASKS: Final = "needs to see the client's tasks, and a gateway does not run it"
+_TOKENS: Final = "needs to know when tokens end, and the upstream is not ours"
+UNSEEN: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("fills_conserved", "legal_order_states", "no_lost_ack", "no_lost_events", "reconciled", "resolved_unknowns"),
+        _BELIEFS,
+    ),
+    **dict.fromkeys(("no_stuck_tasks", "recovers"), _TASKS),
+    **dict.fromkeys(("token_valid_at_send", "single_flight_refresh"), _TOKENS),
+}
+"""Oracles that need what a gateway cannot see, and why."""
 
 SETTLE_MAX_S: Final = 30.0
 _POLL_S: Final = 0.02
@@ -50,7 +64,8 @@ class Gateway:
     """A reverse proxy before ``upstream``; an async context manager. ``url`` is where clients go.
 
     ``effects`` declares which requests are effects. ``allow_hosts`` names hosts beyond loopback that may be the
-    upstream. ``history`` streams the wire history to a file. ``stream`` names WebSockets in fault points. ``answer_s``
+    upstream. ``history`` streams the wire history to a file; ``history_max`` events of it are kept for oracles.
+    ``connections_max`` bounds how many clients there may be. ``stream`` names WebSockets in fault points. ``answer_s``
     is how long the upstream may be silent, ``idle_s`` how long a connection may be without a request,
     ``ssl_context`` what to trust of an https upstream. ``secret_headers``, ``secret_query`` and ``secret_json`` are
     names of further secrets.
@@ -72,6 +87,8 @@ class Gateway:
         answer_s: float = ANSWER_S,
         idle_s: float = IDLE_S,
         ssl_context: ssl.SSLContext | None = None,
+        history_max: int = KEPT_MAX,
+        connections_max: int = CONNECTIONS_MAX,
         secret_headers: tuple[str, ...] = (),
         secret_query: tuple[str, ...] = (),
         secret_json: tuple[str, ...] = (),
@@ -82,7 +99,7 @@ class Gateway:
         self._host, self._port = host, port
         self._began_s = time.monotonic()
         try:
-            self.history = History(path=history)
+            self.history = WireHistory(path=history, kept_max=history_max)
         except OSError as error:
             raise UsageError(f"{history}: cannot be written: {error.strerror}") from error
         policy = ClientPolicy()
@@ -96,9 +113,7 @@ class Gateway:
         self._interceptor = Interceptor(
             self._injections.injector, self.history, attribution, now_s=self.now_s, wall_s=time.time, upon={}
         )
-        ledger = EffectLedger(
-            effects, self.history, attribution, self._aliases, self.now_s, lambda: not self._intents.announced
-        )
+        ledger = EffectLedger(effects, self.history, attribution, self._aliases, self.now_s, self._keys_are_intents)
         self._server = GatewayServer(
             address,
             self._interceptor,
@@ -109,6 +124,7 @@ class Gateway:
             answer_s=answer_s,
             idle_s=idle_s,
             tls=ssl_context,
+            connections_max=connections_max,
         )
 
     async def __aenter__(self) -> Self:
@@ -125,6 +141,10 @@ class Gateway:
     def now_s(self) -> float:
         """Real seconds since the gateway was made."""
         return time.monotonic() - self._began_s
+
+    def _keys_are_intents(self) -> bool:
+        # What can be judged no longer need not be remembered either.
+        return not self._intents.announced and not self.history.left_out
 
     def _plain(self, error: BaseException) -> str:
         return self._aliases.scrub(f"{type(error).__name__}: {error}")[:_DETAIL_MAX]
@@ -169,8 +189,12 @@ class Gateway:
         self.history.append(Phase(self.now_s(), "quiescence"))
 
     def verdicts(self, oracles: Sequence[Oracle]) -> tuple[Verdict, ...]:
-        """What ``oracles`` say of what happened so far."""
-        return judge(self.history, oracles)
+        """What ``oracles`` say of what happened so far; unknown where a gateway cannot see what they need."""
+        return tuple(self._verdict(oracle) for oracle in oracles)
+
+    def _verdict(self, oracle: Oracle) -> Verdict:
+        why = UNSEEN.get(oracle.name) or self.history.outgrown
+        return Verdict(oracle.name, "unknown", 0, why) if why else judge(self.history, [oracle])[0]
 
     def check(self, *oracles: Oracle) -> tuple[Verdict, ...]:
         """The verdicts of ``oracles`` on what happened so far. Raises CheckFailed unless every one passes."""

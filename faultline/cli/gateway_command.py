@@ -37,7 +37,9 @@ _SCENARIO: Final = "name: gateway\ntarget: a.py:A\nvenue: generic\nexpect: [no_d
 @click.option("--port", type=click.IntRange(0, 65535), default=8475, show_default=True, help="0: any free port.")
 @click.option("--allow-host", multiple=True, metavar="HOST", help="A host other than this machine may be the upstream.")
 @click.option("--fault", multiple=True, metavar="FAULT", help="A fault as a scenario writes it. Repeatable.")
-@click.option("--scenario", type=click.Path(path_type=Path), help="Take faults and oracles from this scenario.")
+@click.option(
+    "--scenario", type=click.Path(path_type=Path), help="Take faults, effects and oracles from this scenario."
+)
 @click.option("--effect", multiple=True, metavar="EFFECT", help="'POST /orders: {key: header NAME, id: json id}'.")
 @click.option("--for", "for_", default="1h", show_default=True, help="How long faults strike; then none do.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides where faults strike.")
@@ -55,43 +57,47 @@ def command(
     from faultline.errors import UsageError
     from faultline.gateway import Gateway, refuse
     from faultline.units import seconds
+    from faultline.worlds.live.proxy.serving import run as run_on_the_fastest_loop
 
     state.verbose = verbose
-    faults, oracles = _planned(fault, scenario)
+    faults, oracles, rules = _planned(fault, effect, scenario)
     refuse(faults)
-    rules = [_rule(text) for text in effect]
     try:
         for_s = seconds(for_)
     except ValueError as error:
         raise UsageError(f"--for: {error}") from error
     gateway = Gateway(upstream, seed=seed, effects=rules, host=host, port=port, allow_hosts=allow_host, history=history)
-    return asyncio.run(_serve(gateway, faults, oracles if rules else (), for_s))
+    return run_on_the_fastest_loop(lambda: _serve(gateway, faults, oracles if rules else (), for_s))
 
 
-def _planned(texts: Sequence[str], scenario: Path | None) -> tuple[list[Fault], tuple[Oracle, ...]]:
+def _planned(
+    texts: Sequence[str], effects: Sequence[str], path: Path | None
+) -> tuple[list[Fault], tuple[Oracle, ...], list[EffectRule]]:
+    """What the options and the scenario say together: the first rule that is about a request counts."""
     from faultline.errors import UsageError
     from faultline.scenario import load_scenarios
     from faultline.scenario.load import loads
 
     faults: list[Fault] = []
     oracles: tuple[Oracle, ...] = ()
-    if scenario is not None:
-        scenarios = load_scenarios(scenario)
+    rules = [_rule(text) for text in effects]
+    if path is not None:
+        scenarios = load_scenarios(path)
         if len(scenarios) != 1:
-            raise UsageError(f"{scenario} expands to {len(scenarios)} scenarios; --scenario takes a file with one")
+            raise UsageError(f"{path} expands to {len(scenarios)} scenarios; --scenario takes a file with one")
         faults += scenarios[0].faults
         oracles = scenarios[0].expect
+        rules += scenarios[0].effects
     for text in texts:
         faults += loads(f"{_SCENARIO}  - {text}\n", f"--fault {text}")[0].faults
-    return faults, oracles
+    return faults, oracles, rules
 
 
 def _rule(text: str) -> EffectRule:
     from faultline.errors import UsageError
+    from faultline.scenario.build import read_effect
     from faultline.scenario.document import Problems
-    from faultline.scenario.forms import Form
     from faultline.scenario.yaml12 import read_yaml
-    from faultline.worlds.live.gateway import EffectRule
 
     document = read_yaml(text, f"--effect {text}")
     tree = {document.tree: None} if isinstance(document.tree, str) else document.tree
@@ -99,9 +105,7 @@ def _rule(text: str) -> EffectRule:
         raise UsageError(f"--effect {text}: write it like 'POST /orders: {{key: header Idempotency-Key, id: json id}}'")
     ((on, settings),) = tree.items()
     problems = Problems(document.path, document.marks)
-    if settings is not None and not isinstance(settings, dict):
-        raise UsageError(f"--effect {text}: after the colon comes a mapping such as {{id: json id}}")
-    rule = Form.of(EffectRule).read({"on": on, **(settings or {})}, (on,), "effect", problems)
+    rule = read_effect(on, settings, (on,), problems)
     problems.raise_any()
     assert rule is not None
     return rule
@@ -131,6 +135,8 @@ def _summary(gateway: Gateway, oracles: Sequence[Oracle]) -> int:
     click.echo(f"{len(history.of(Received))} requests, {len(history.of(Effect))} effects")
     for (fault, effect), count in sorted(gateway.receipts().items()):
         click.echo(f"  {fault}: struck {count}, {effect.replace('_', ' ')}")
+    if history.outgrown:
+        click.echo(f"  {history.outgrown}")
     failed = False
     for verdict in gateway.verdicts(oracles):
         failed = failed or verdict.verdict == "fail"

@@ -70,6 +70,16 @@ class History:
             self._file.write(line + b"\n")
             self._file.flush()
 
+    def pass_on(self, event: Event) -> None:
+        """Hash and stream an event without keeping it, for a history that may not grow any longer."""
+        if self._sealed:
+            return
+        line = _encode(event)
+        self._hash.update(line)
+        if self._file is not None:
+            self._file.write(line + b"\n")
+            self._file.flush()
+
     def _stream(self, line: _Header | _Trailer) -> None:
         if self._file is not None:
             self._file.write(_encode(line) + b"\n")

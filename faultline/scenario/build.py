@@ -17,6 +17,7 @@ from faultline.scenario.model import VERSION, Expectation, OrdersWorkload, Scena
 from faultline.scenario.tables import Tables
 from faultline.units import Seconds
 from faultline.worlds.command import Command
+from faultline.worlds.effect_rule import EffectRule
 from faultline.worlds.toxiproxy.address import server_url
 
 T = TypeVar("T")
@@ -24,7 +25,8 @@ T = TypeVar("T")
 SEEDS_MAX: Final = 1_000_000
 _TARGET: Final = re.compile(r".+:[A-Za-z_]\w*")
 SECTIONS: Final = (
-    "target", "targets", "venue", "client", "workload", "faults", "expect", "expect_for", "params", "matrix",
+    "target", "targets", "venue", "client", "workload", "faults", "effects", "expect", "expect_for", "params",
+    "matrix",
 )  # fmt: skip
 
 
@@ -67,6 +69,17 @@ class TargetNotes:
             raise ValueError(f"seeds is {self.seeds}; it is 1 to {SEEDS_MAX}")
 
 
+def read_effect(on: str, settings: Plain, path: Path, problems: Problems) -> EffectRule | None:
+    """The rule of effects for the requests ``on``, whose settings stand at ``path``; None after a problem was noted."""
+    form = Form.of(EffectRule)
+    if settings is None:
+        settings = {}
+    if isinstance(settings, dict) and "on" in settings:
+        problems.at_key((*path, "on"), f"'on' is given already: it is {on}, before the colon")
+        return None
+    return form.read({"on": on, **settings} if isinstance(settings, dict) else settings, path, "effect", problems)
+
+
 class Builder:
     """Builds the scenario of one cell of ``document``."""
 
@@ -86,6 +99,7 @@ class Builder:
         workload = self._record("workload", OrdersWorkload)
         policy = self._record("client", ClientPolicy)
         faults = list(self._faults())
+        effects = tuple(self._effects())
         expect = list(self._expect())
         expect_for = self._expect_for(targets, [oracle.name for oracle in expect])
         if self._problems or head is None or venue is None or workload is None or policy is None:
@@ -103,6 +117,7 @@ class Builder:
             seeds=head.seeds,
             workload=workload,
             faults=tuple(faults),
+            effects=effects,
             expect=tuple(expect),
             expect_for=expect_for,
             policy=policy,
@@ -212,6 +227,16 @@ class Builder:
             elif (fault := self._read(name, settings, path, self._tables.faults)) is not None:
                 yield fault
 
+    def _effects(self) -> Iterator[EffectRule]:
+        about: set[str] = set()
+        for on, settings, path in self._named("effects"):
+            if on in about:
+                self._problems.at_key(path, f"{on} is an effect already; keep one")
+            about.add(on)
+            rule = read_effect(on, settings, path, self._problems)
+            if rule is not None:
+                yield rule
+
     def _expect(self) -> Iterator[Oracle]:
         there: dict[str, None] = {}
         tables = self._tables
@@ -281,5 +306,6 @@ class Builder:
 
 _EXAMPLES: Final = {
     "faults": "lost_response: {on: POST /orders}",
+    "effects": "POST /orders: {key: header Idempotency-Key, id: json id}",
     "expect": "no_duplicates, or reconciled: {within: 30s}",
 }

@@ -17,6 +17,7 @@ from faultline.scenario.document import Marks
 from faultline.targets import TargetRef
 from faultline.units import Fraction, PerSecond, Seconds
 from faultline.worlds.command import Command
+from faultline.worlds.effect_rule import EffectRule
 
 VERSION: Final = 1
 """Version of the scenario format. A reader refuses a later one."""
@@ -80,7 +81,8 @@ class Scenario:
     ``targets`` maps a name (``default`` when the file gives only one) to ``path/to/file.py:Class``, or to the command
     line of one of ``commands``. ``params`` are the values of its matrix cell, in the order of the file; they are part
     of ``name`` too. ``overrides`` are the parameters of the file that its loader was told to replace. ``toxiproxy`` is
-    the URL of the server that the toxiproxy world uses, None for its own.
+    the URL of the server that the toxiproxy world uses, None for its own. ``effects`` tell a gateway what counts at an
+    upstream that is not ours.
     """
 
     path: str
@@ -102,6 +104,7 @@ class Scenario:
     marks: Marks = field(default_factory=Marks, repr=False, compare=False)
     toxiproxy: str | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
+    effects: tuple[EffectRule, ...] = ()
 
     def target(self, name: str) -> TargetRef:
         """The target called ``name``. Raises KeyError when there is none."""

@@ -22,6 +22,7 @@ from faultline.scenario.model import VERSION, OrdersWorkload
 from faultline.scenario.tables import Tables
 from faultline.units import Bytes, BytesPerSecond, Fraction, PerSecond, Seconds, Unit, show_seconds
 from faultline.worlds.command import Command
+from faultline.worlds.effect_rule import EffectRule
 
 Json: TypeAlias = dict[str, Any]
 """A JSON object on its way into a file; no stage of a run sees it."""
@@ -60,6 +61,7 @@ def schema(tables: Tables | None = None) -> Json:
         "client": _record(Form.of(ClientPolicy)),
         "workload": _record(Form.of(OrdersWorkload)),
         "faults": {"type": "array", "items": _item("fault", tables.faults)},
+        "effects": _effects(),
         "expect": {"type": "array", "minItems": 1, "items": _item("oracle", tables.oracles, tables.groups)},
         "expect_for": _names(_record(Form.of(TargetNotes)), "what is known of a target, by its name"),
         "params": _names(_SCALAR, "values for ${name}"),
@@ -110,6 +112,19 @@ def _item(kind: str, table: Iterable[str], groups: Iterable[str] = ()) -> Json:
                 "properties": settings,
             },
         ]
+    }
+
+
+def _effects() -> Json:
+    """Like ``POST /orders: {...}``: what comes before the colon is the rule's ``on``."""
+    record = _record(Form.of(EffectRule))
+    del record["properties"]["on"], record["required"]
+    record["description"] = "which answers are effects, and where their key and id are: header NAME, or json a.b.0"
+    named: Json = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": record}
+    return {
+        "type": "array",
+        "description": "effects at an upstream, for a gateway",
+        "items": {"anyOf": [{"type": "string"}, named]},
     }
 
 

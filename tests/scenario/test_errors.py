@@ -23,6 +23,30 @@ def scenario(**changed: str) -> str:
 
 
 CASES = {
+    "a wrong key of an effect": (
+        scenario(effects="effects:\n  - POST /orders: {«idd: json id}"),
+        "unknown key 'idd' of effect; did you mean 'id'?",
+    ),
+    "an effect whose place is none": (
+        scenario(effects="effects:\n  - POST /orders: {key: «body k}"),
+        "effect: key is 'body k'; write header NAME or json path.to.it",
+    ),
+    "an effect with statuses that are none": (
+        scenario(effects="effects: [POST /orders: {statuses: [200, «ok]}]"),
+        "effect.statuses: expected a whole number, not the text 'ok'",
+    ),
+    "an effect that says twice what it is about": (
+        scenario(effects="effects:\n  - POST /orders: {«on: POST /a}"),
+        "'on' is given already: it is POST /orders, before the colon",
+    ),
+    "an effect that is there twice": (
+        scenario(effects="effects:\n  - POST /orders\n  - «POST /orders: {id: json n}"),
+        "POST /orders is an effect already; keep one",
+    ),
+    "effects that are no list": (
+        scenario(effects="effects: «{POST /orders: {}}"),
+        "expected a list, each item like POST /orders: {key: header Idempotency-Key, id: json id}",
+    ),
     "a wrong key": (scenario(x="«workloads: {}"), "unknown key 'workloads'; did you mean 'workload'?"),
     "a wrong key of a fault": (
         scenario(faults="faults:\n  - lost: {«probabilty: 50%}"),

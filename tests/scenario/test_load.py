@@ -14,6 +14,7 @@ from faultline.history.contract import ClientPolicy
 from faultline.scenario.load import find, load, load_all
 from faultline.scenario.model import Expectation, OrdersWorkload, Scenario
 from faultline.scenario.tables import Tables
+from faultline.worlds.effect_rule import EffectRule
 
 Read = Callable[..., tuple[Scenario, ...]]
 
@@ -160,3 +161,13 @@ def test_the_shipped_tables_are_complete() -> None:
     assert {"no_duplicates", "reconciled"} <= set(shipped.oracles)
     assert "no_loss" in shipped.groups
     assert "generic" in shipped.settings
+
+
+def test_effects_are_read_with_their_places(read: Read) -> None:
+    text = "name: n\ntarget: t.py:T\nvenue: plain\nexpect: [whole]\nparams: {header: X-Key}\neffects:\n"
+    (scenario,) = read(
+        text + '  - POST /orders: {key: "header ${header}", id: json data.0.id, statuses: [201]}\n  - "PUT /a*"\n'
+    )
+    placed, other = scenario.effects
+    assert placed == EffectRule("POST /orders", key="header X-Key", id="json data.0.id", statuses=(201,))
+    assert other == EffectRule("PUT /a*")

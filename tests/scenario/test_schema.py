@@ -47,3 +47,11 @@ def test_nested_settings_are_in_their_place(tables: Tables) -> None:
     limits = venue["properties"]["limits"]["anyOf"][0]
     assert limits["items"]["required"] == ["count"]
     assert limits["items"]["properties"]["window"] == {"$ref": "#/$defs/duration"}
+
+
+def test_an_effect_is_its_requests_with_where_its_id_is(tables: Tables) -> None:
+    _, named = schema(tables)["properties"]["effects"]["items"]["anyOf"]
+    rule = named["additionalProperties"]
+    assert set(rule["properties"]) == {"id", "key", "statuses", "price", "quantity", "symbol", "side"}
+    assert rule["additionalProperties"] is False
+    assert "required" not in rule

@@ -9,21 +9,22 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from faultline.errors import UsageError
 from faultline.worlds.live.proxy.address import Address
 from faultline.worlds.live.proxy.bodies import ApiError, ProxyInput, read
 from faultline.worlds.live.proxy.control import ControlApi
 
+T = TypeVar("T")
 TOKEN_VARIABLE: Final = "FAULTLINE_TOKEN"
 
 
-def run(main: Callable[[], Awaitable[None]]) -> None:
+def run(main: Callable[[], Awaitable[T]]) -> T:
     """Run ``main`` on uvloop where that is installed, else on asyncio's own loop."""
 
-    async def body() -> None:
-        await main()
+    async def body() -> T:
+        return await main()
 
     factory: Callable[[], asyncio.AbstractEventLoop] | None
     try:
@@ -31,7 +32,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     except ImportError:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(body())
+        return runner.run(body())
 
 
 def token_of(path: Path | None) -> str | None:

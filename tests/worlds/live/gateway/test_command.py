@@ -25,7 +25,9 @@ target: a.py:A
 venue: generic
 faults:
   - lost_response: {on: POST /orders, first: 1, how: rst}
-expect: [no_duplicates]
+effects:
+  - POST /orders: {key: header Idempotency-Key, id: json id}
+expect: [no_duplicates, reconciled]
 """
 
 
@@ -45,8 +47,7 @@ async def started(*arguments: str) -> AsyncIterator[Process]:
 async def test_it_strikes_judges_and_sums_up(tmp_path: Path) -> None:
     wire, scenario = tmp_path / "wire.jsonl", tmp_path / "orders.yaml"
     scenario.write_text(SCENARIO)
-    effect = "POST /orders: {key: header Idempotency-Key, id: json id}"
-    options = ("--port", "0", "--scenario", str(scenario), "--effect", effect, "--history", str(wire), "--seed", "3")
+    options = ("--port", "0", "--scenario", str(scenario), "--history", str(wire), "--seed", "3")
     async with serving() as upstream, started("--upstream", upstream.url, *options) as process:
         assert process.stdout is not None
         line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
@@ -65,6 +66,7 @@ async def test_it_strikes_judges_and_sums_up(tmp_path: Path) -> None:
             "2 requests, 1 effects",
             "  lost_response: struck 1, applied",
             "no_duplicates: pass: 1 intent with one order each",
+            "reconciled: unknown: needs what the client believes of its orders, and a gateway sees only the wire",
         ]
         assert (process.returncode, errors) == (0, b"")
     assert len(read_history(wire).of(Received)) == 2

@@ -24,7 +24,7 @@ from faultline.faults import (
 from faultline.gateway import Gateway
 from faultline.history import read_history
 from faultline.history.event import Answered, Delivered, Effect, Received, Resolved
-from faultline.oracles import NoDuplicates, NoLostIntent
+from faultline.oracles import NoDuplicates, NoLostIntent, Reconciled
 from faultline.session import CheckFailed
 from faultline.worlds.live.gateway import EffectRule
 from tests.worlds.live.gateway.upstream import Upstream, serving
@@ -350,6 +350,27 @@ async def test_no_secret_is_in_the_history(upstream: Upstream, client: aiohttp.C
     assert "s3cret" not in text
     tokens = [received.token for received in read_history(path).of(Received)]
     assert tokens == ["<token#1>", "<token#2>", "<token#3>", "<token#4>", ""]
+
+
+async def test_a_history_that_outgrows_its_bound_is_whole_in_its_file_and_judged_no_longer(
+    upstream: Upstream, client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "wire.jsonl"
+    async with Gateway(upstream.url, effects=[BY_PRICE], history=path, history_max=10) as gateway:
+        for number in range(4):
+            await client.post(f"{gateway.url}/orders", json=ORDER, headers={"Idempotency-Key": f"k{number}"})
+            assert gateway.verdicts([NoDuplicates()])[0].verdict == ("pass" if number < 2 else "unknown")
+        assert len(gateway.history) == 10
+        with pytest.raises(CheckFailed, match=f"outgrown the 10 events that are kept; 6 more are only in {path}"):
+            gateway.check(NoDuplicates())
+    assert len(read_history(path).of(Answered)) == 4
+
+
+async def test_what_a_gateway_cannot_see_is_unknown_and_a_failed_check_speaks_of_gateways(gateway: Gateway) -> None:
+    with pytest.raises(CheckFailed, match="reconciled: unknown: needs what the client believes") as failed:
+        gateway.check(NoDuplicates(), Reconciled())
+    assert "Session(" not in str(failed.value)
+    assert "Gateway(..., seed=7)" in str(failed.value)
 
 
 # WebSockets
