@@ -16,6 +16,7 @@ from faultline.faults.latency import Bandwidth, Corrupt, Latency, Loss, Slicer
 from faultline.faults.lost import LostRequest, LostResponse
 from faultline.faults.messages import DelayMessage, DropMessage, DuplicateMessage, ReorderMessages, SilentStream
 from faultline.faults.outage import DnsFailure, Partition, Refuse, Timeout
+from faultline.faults.signalr import HubClose, LostCompletion
 from faultline.faults.status import StatusStorm
 from faultline.faults.store import StoreError
 from faultline.faults.target import Crash, Pause, Restart
@@ -33,11 +34,13 @@ FAULTS: dict[str, type[Fault]] = {
     "duplicate_message": DuplicateMessage,
     "duplicate_request": DuplicateRequest,
     "half_open": HalfOpen,
+    "hub_close": HubClose,
     "late_request": LateRequest,
     "late_response": LateResponse,
     "latency": Latency,
     "limit_data": LimitData,
     "loss": Loss,
+    "lost_completion": LostCompletion,
     "lost_request": LostRequest,
     "lost_response": LostResponse,
     "malformed_body": MalformedBody,
@@ -75,11 +78,13 @@ __all__ = [
     "DuplicateRequest",
     "Fault",
     "HalfOpen",
+    "HubClose",
     "LateRequest",
     "LateResponse",
     "Latency",
     "LimitData",
     "Loss",
+    "LostCompletion",
     "LostRequest",
     "LostResponse",
     "MalformedBody",

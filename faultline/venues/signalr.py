@@ -295,13 +295,3 @@ class Hubs:
             )
 
         self._later(self._times.client_timeout_s, connection, look)
-
-
-def last_words(*, error: str = "", allow_reconnect: bool | None = None) -> str:
-    """A Close message as it is on the wire."""
-    said: dict[str, object] = {"type": _CLOSE}
-    if error:
-        said["error"] = error
-    if allow_reconnect is not None:
-        said["allowReconnect"] = allow_reconnect
-    return _JSON.encode(said).decode() + SEPARATOR

@@ -48,6 +48,7 @@ def decide_at(endpoint: str) -> Point:
 
 
 OUT = Point(Plane.MESSAGE, "stream user", "I1/1/fills", 1, "out")
+ACK = Point(Plane.MESSAGE, "stream user", "-/SubscribeOrders", 1, "ack")
 LOOK_UP = Point(Plane.STREAM, "rest", "1", 0, "resolve")
 STATEMENT = Point(Plane.TARGET, "store", "I1", 1, "before")
 COMMIT = Point(Plane.TARGET, "store", "I1", 1, "after")
@@ -64,11 +65,18 @@ CASES: dict[str, Case] = {
     "duplicate_message": Case({}, OUT, (do.Duplicate(1),), (post("before"),)),
     "duplicate_request": Case({}, post("before"), (do.Duplicate(1, 0),), (post("after"), get("before"), OUT)),
     "half_open": Case({}, link("down"), (do.Cut(how="silence"),), (link("up"), link("down", 50), link("connect"))),
+    "hub_close": Case(
+        {},
+        OUT,
+        (do.Goodbye(how="close", code=1000, text='{"type":7,"allowReconnect":true}\x1e'),),
+        (ACK, post("before")),
+    ),
     "late_request": Case({}, post("before"), (do.Delay(15),), (post("after"), get("before"), OUT)),
     "late_response": Case({}, post("after"), (do.Delay(15),), (post("before"), get("after"), OUT)),
     "latency": Case({}, link("down"), (do.Delay(0.1),), (link("connect"), LOOK_UP)),
     "limit_data": Case({}, link("down", 80), (do.Cut(20, "fin"),), (link("down"), link("connect"))),
     "loss": Case({"rate": 1.0, "retransmit_s": 1}, link("up"), (do.Delay(63),), (link("connect"), LOOK_UP)),
+    "lost_completion": Case({}, ACK, (do.Drop(),), (OUT, post("after"))),
     "lost_request": Case({"how": "fin"}, post("before"), (do.Cut(how="fin"),), (post("after"), get("before"), OUT)),
     "lost_response": Case({"how": "rst"}, post("after"), (do.Cut(how="rst"),), (post("before"), get("after"), OUT)),
     "malformed_body": Case({"form": "empty"}, post("after"), (do.Replace(b""),), (post("before"), get("after"), OUT)),
@@ -201,7 +209,7 @@ def test_its_docstring_explains_it(kind: str) -> None:
         assert f"``{scenario_key(fault, name)}``" in text, f"{name} is not explained"
 
 
-OPTIONS = {"how", "direction", "form", "phase", "error", "retry_after_form"}
+OPTIONS = {"how", "direction", "form", "phase", "error", "reconnect", "retry_after_form"}
 QUANTITY = re.compile(r"(_s|_bytes|copies|parts|^by)$")
 
 
