@@ -51,7 +51,7 @@ def target_label(target: TargetRef) -> str:
     """What a person calls the target: the scenario's name for it, or its class or command when it has none."""
     if target.name not in ("default", "given"):
         return target.name
-    return target.spec.rpartition(":")[2] if target.command is None else target.spec[:COMMAND_SHOWN_MAX]
+    return target.spec.rpartition(":")[2] if target.command is None else target.spec[:COMMAND_SHOWN_MAX].strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,10 @@ class Command:
     def __post_init__(self) -> None:
         if not self.command or not self.command[0].strip():
             raise ValueError("command is empty; write the program and its arguments: [node, client.js]")
-        if any("\0" in part for part in (*self.command, *self.env, *self.env.values(), self.folder)):
-            raise ValueError("command, env and folder cannot hold a NUL character")
+        parts = {"command": self.command, "env": (*self.env, *self.env.values()), "folder": (self.folder,)}
+        for name, texts in parts.items():
+            if any("\0" in text for text in texts):
+                raise ValueError(f"{name} has a NUL character, which no process can be given")
         for name in self.env:
             if not name or "=" in name:
                 raise ValueError(f"env has {name!r}, which cannot be the name of a variable")

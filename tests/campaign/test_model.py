@@ -7,6 +7,7 @@ from collections.abc import Callable
 from faultline.campaign.model import Case, CaseResult, RunRecord, target_label
 from faultline.faults import LostResponse
 from faultline.targets import TargetRef
+from faultline.worlds.command import Command
 
 MakeCase = Callable[..., Case]
 Record = Callable[..., RunRecord]
@@ -84,3 +85,5 @@ def test_a_target_is_called_by_its_name_or_by_its_class() -> None:
     assert target_label(TargetRef("naive", "a/b.py:Naive")) == "naive"
     assert target_label(TargetRef("default", "a/b.py:Naive")) == "Naive"
     assert target_label(TargetRef("given", "a/b.py:Naive")) == "Naive"
+    line = Command(("node", "client.js", "--url", "http://a:80", "x" * 100))
+    assert target_label(TargetRef("default", line.spec, "", line)) == f"node client.js --url http://a:80 {'x' * 7}"

@@ -37,7 +37,6 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Plans a live run of three orders against a speaker with these habits, or against another program."""
     monkeypatch.setattr("faultline.worlds.live.command_target.ASK_S", 0.05)
     monkeypatch.setattr("faultline.driver.START_AGAIN_S", 0.1)
-    monkeypatch.setattr("faultline.worlds.live.process.LOST_S", 0.2)
 
     def make(
         *faults: Fault, habits: str = "", program: tuple[str, ...] = (), world: str = "live", **settings: Any
@@ -80,7 +79,7 @@ def outcomes(done: Run) -> list[tuple[str, int]]:
 
 def broken(done: Run) -> str:
     assert isinstance(done.error, TargetError), done.error
-    assert done.virtual_s < 5
+    assert done.virtual_s < 20
     return str(done.error)
 
 
@@ -117,7 +116,7 @@ def test_every_variable_that_it_is_told_is_documented(command: Make, tmp_path: P
 
 
 def test_a_crash_kills_it_and_all_that_it_started_and_its_store_stays(command: Make, tmp_path: Path) -> None:
-    done = run(command(Crash(at_s=0.15, down_s=0.05), habits="children"), 0)
+    done = run(command(Crash(at_s=0.8, down_s=0.05), habits="children", rate_per_s=2.0), 0)
     assert done.error is None
     assert [boot.incarnation for boot in done.history.of(Boot)] == [1, 2]
     assert [event.effect for event in done.history.of(Resolved)] == ["applied"]
@@ -141,16 +140,16 @@ def test_a_pause_stops_it_and_lets_it_go_on(command: Make, tmp_path: Path, monke
         return paused
 
     monkeypatch.setattr(Driver, "pause", seeing)
-    done = run(command(Pause(at_s=0.3, lasts_s=0.5), rate_per_s=5.0), 0)
+    done = run(command(Pause(at_s=0.9, lasts_s=0.5), rate_per_s=2.0), 0)
     assert done.error is None
     assert seen == ["T"]
     assert [event.effect for event in done.history.of(Resolved)] == ["applied"]
     assert outcomes(done) == [("ok", 1)] * 3
-    assert max(answer.t for answer in done.history.of(Answer)) >= 0.8, "the third was answered after the pause"
+    assert max(answer.t for answer in done.history.of(Answer)) >= 1.4, "the third was answered after the pause"
 
 
 def test_a_restart_asks_it_to_stop(command: Make, tmp_path: Path) -> None:
-    done = run(command(Restart(at_s=0.15, down_s=0.05)), 0)
+    done = run(command(Restart(at_s=0.8, down_s=0.05), rate_per_s=2.0), 0)
     assert done.error is None
     assert [crashed.how for crashed in done.history.of(Crashed)] == ["stop"]
     assert not done.history.of(Trouble)
@@ -206,7 +205,7 @@ SAY = "say="
 WRONG = {
     "it exits at once": ({"program": ("sh", "-c", "echo no config >&2; exit 3")}, "exit status 3", "no config"),
     "it is killed": ({"program": ("sh", "-c", "kill -9 $$")}, "signal 9 (SIGKILL)", "wrote nothing"),
-    "it is never ready": ({"habits": "never_ready", "ready_within_s": 0.4}, "within 0.4 s", "waiting for godot"),
+    "it is never ready": ({"habits": "never_ready", "ready_within_s": 1.5}, "within 1.5 s", "waiting for godot"),
     "it writes garbage": ({"program": ("sh", "-c", "echo hello there; sleep 100")}, "'hello there'", "any-language.md"),
     "it writes what is not text": ({"program": ("sh", "-c", r"printf '\377\n'; sleep 100")}, "not of the protocol", ""),
     "it says what there is no word for": ({"habits": SAY + '{"redy":true}'}, "unknown field `redy`", "redy"),
