@@ -47,10 +47,10 @@ from faultline.worlds.live.front import LiveFront, Sent
 from faultline.worlds.live.process import PROCESSES, Processes
 from faultline.worlds.live.proxy import FaultProxy
 from faultline.worlds.live.pulse import Pulse
-from faultline.worlds.sim.guard import Watchdog
 from faultline.worlds.store import INTENT, StoreGuard, memory_folder
 from faultline.worlds.tasks import OwnedTask, died_of, owned_task, owner_of, tells_its_owner
 from faultline.worlds.waiting import place
+from faultline.worlds.watchdog import Watchdog
 
 T = TypeVar("T")
 LOOPBACK: Final = "127.0.0.1"

@@ -7,8 +7,6 @@ running (see :mod:`~faultline.worlds.sim.patches`).
 ``datetime`` is not replaced: a subclass in its place breaks ``isinstance``, pickles, and Cython modules that check
 the size of the type. Two entries of the type's own dictionary are changed instead (``now`` and ``utcnow``); ``today``
 asks ``time.time`` by itself.
-
-Real time, for the harness, lives in :data:`REAL`: a module-level alias of ours would be replaced like any other.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ import gc
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import methodcaller
 from threading import get_ident
 from types import BuiltinFunctionType
@@ -30,17 +27,6 @@ from faultline.worlds.sim.active import STATE, Running, running
 from faultline.worlds.sim.patches import Patches
 
 _EPOCH_CLOCKS: Final = frozenset({getattr(time, "CLOCK_REALTIME", None)})
-
-
-@dataclass(frozen=True, slots=True)
-class _Real:
-    """The functions of the real clock."""
-
-    perf_counter_s: Callable[[], float] = time.perf_counter
-    sleep: Callable[[float], None] = time.sleep
-
-
-REAL: Final = _Real()
 
 
 def _dispatcher(real: Callable[..., Any], virtual: Callable[..., Any]) -> Callable[..., Any]:

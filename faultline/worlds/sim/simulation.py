@@ -26,6 +26,7 @@ from faultline.worlds.sim.network import Decide, Network
 from faultline.worlds.sim.patches import Patches
 from faultline.worlds.sim.tls import Mode
 from faultline.worlds.sim.trace import Trace, TraceEvent
+from faultline.worlds.watchdog import Watchdog
 
 T = TypeVar("T")
 TEARDOWN_S: Final = 60.0
@@ -91,7 +92,7 @@ class Simulation:
         )
         self.loop.network = self.network
         self._crashes = Crashes(self.loop, self.network)
-        self._watchdog = guard.Watchdog(self.loop, wall_limit_s)
+        self._watchdog = Watchdog(self.loop, wall_limit_s)
         self._undo = ExitStack()
         self._state: str = "new"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from faultline.errors import SimDeadlock, SimHang, SimLivelock, SimTimeLimit
+from faultline.worlds.real import REAL
 from faultline.worlds.sim import loop
-from faultline.worlds.sim.clock import REAL
 from tests.worlds.sim.kit import as_client, new_simulation
 
 ROOT = Path(__file__).parents[3]
