@@ -36,6 +36,10 @@ Gone = (ConnectionError, BadRequest, TimeoutError)
 _HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+class ClientFault(BadRequest):
+    """A client that broke its own request in the middle of the body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the requests of a gateway share. ``concern`` tells whether a fault may strike an endpoint; ``session`` is
@@ -129,6 +133,8 @@ class Exchange:
             return Forwarded(
                 _refusal(504 if error.late else 502, f"the upstream cannot be reached: {error}"), "not_applied"
             )
+        except ClientFault as error:
+            return self._failed(request, _refusal(error.status, str(error)))
         except TimeoutError as error:
             return self._failed(request, _refusal(504, str(error) or "the upstream does not answer in time"))
         except (BadRequest, OSError) as error:
@@ -197,8 +203,10 @@ class Exchange:
             if chunked:
                 await connection.write(LAST_CHUNK)
         except TimeoutError:
-            connection.fail(TimeoutError("the client was silent in the middle of its body"))
-        except (BadRequest, ConnectionError) as error:
+            connection.fail(ClientFault(408, "silence in the middle of a body"))
+        except BadRequest as error:
+            connection.fail(ClientFault(error.status, str(error)))
+        except ConnectionError as error:
             connection.fail(error)
 
     async def rest(self) -> bytes:

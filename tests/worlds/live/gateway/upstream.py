@@ -68,6 +68,29 @@ class Upstream:
         request.transport.abort()
         return response
 
+    async def deaf(self, request: web.Request) -> web.Response:
+        """Never reads the body."""
+        return await self.slow(request)
+
+    async def endless(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"x" * 65536)
+        except (ConnectionError, asyncio.CancelledError):
+            self.cancelled.append(request.path)
+            raise
+
+    async def bad_frames(self, request: web.Request) -> web.WebSocketResponse:
+        """A WebSocket that sends what is in the query, as it is, and then what it is sent back."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        assert request.transport is not None
+        request.transport.write(bytes.fromhex(request.query["hex"]))
+        await socket.receive()
+        return socket
+
     async def stream(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(protocols=("v1",))
         await socket.prepare(request)
@@ -94,6 +117,9 @@ async def serving() -> AsyncIterator[Upstream]:
             web.get("/large", upstream.large),
             web.get("/slow", upstream.slow),
             web.get("/broken", upstream.broken),
+            web.post("/deaf", upstream.deaf),
+            web.get("/endless", upstream.endless),
+            web.get("/bad_frames", upstream.bad_frames),
             web.get("/stream", upstream.stream),
         ]
     )
