@@ -24,7 +24,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import aiohttp
 
@@ -32,7 +32,7 @@ from targets.resilience.connection_state import LEGAL, ConnectionState, SignalRC
 from targets.resilience.errors import APIError, ConfigurationError, MaxReconnectAttemptsError, ResilienceError
 from targets.resilience.signalr_negotiate import Negotiated, negotiate
 from targets.resilience.signalr_protocol import RECORD_CHARS_MAX
-from targets.resilience.stream_connection import StreamConnection, StreamLostError
+from targets.resilience.stream_connection import AbortableSocket, StreamConnection, StreamLostError
 from targets.resilience.stream_dialect import Dialect, Event, SignalRDialect
 
 __all__ = ["ConnectionState", "SignalRConfig", "SignalRConnectionManager", "StreamLostError", "TokenSource"]
@@ -261,7 +261,9 @@ class SignalRConnectionManager:
     async def _opened(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """An open socket, closed on leaving."""
         token = await self._tokens.get_valid_token()
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        async with aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(), ws_response_class=AbortableSocket
+        ) as session:
             async with asyncio.timeout(self._config.connect_timeout / 1000):
                 found, token = await self._negotiated(session, token)
                 socket = await self._open(session, found, token)
@@ -275,6 +277,8 @@ class SignalRConnectionManager:
                 # We leave. In every other case the server has left, or does not listen.
                 await _say_goodbye(socket, self._config.close_timeout / 1000)
                 raise
+            finally:
+                socket.abort()
 
     async def _negotiated(self, session: aiohttp.ClientSession, token: str) -> tuple[Negotiated, str]:
         """Where to connect, and the token that it is asked for with: after a refusal, a new one, once."""
@@ -290,17 +294,17 @@ class SignalRConnectionManager:
         token = await self._tokens.get_valid_token()
         return await negotiate(session, url, token), token
 
-    async def _open(
-        self, session: aiohttp.ClientSession, found: Negotiated, token: str
-    ) -> aiohttp.ClientWebSocketResponse:
+    async def _open(self, session: aiohttp.ClientSession, found: Negotiated, token: str) -> AbortableSocket:
         address = self._dialect.address(found.url, found.token)
         try:
-            return await session.ws_connect(address, autoping=False, max_msg_size=RECORD_CHARS_MAX)
+            socket = await session.ws_connect(address, autoping=False, max_msg_size=RECORD_CHARS_MAX)
+            return cast("AbortableSocket", socket)
         except aiohttp.WSServerHandshakeError as error:
             if error.status in _REFUSALS and found.token == token:
                 self._tokens.reject(token)
             # The error's own text holds the address, and with it the token.
-            raise APIError(f"the stream was refused with {error.status}", error.status, effect="none") from None
+            refusal = f"the stream was refused with {error.status} {error.message}"
+            raise APIError(refusal, error.status, effect="none") from None
         except aiohttp.InvalidURL:
             raise ConfigurationError("url: not an address that can be connected to") from None
 

@@ -43,6 +43,21 @@ class _AnsweredError(Exception):
     """The server answered with an error."""
 
 
+class AbortableSocket(aiohttp.ClientWebSocketResponse):
+    """A WebSocket that can be dropped with what is still unsent.
+
+    Closing flushes first, and to a peer that reads nothing that takes for ever; the session would wait for it.
+    """
+
+    def __init__(self, reader: Any, writer: Any, *more: Any, **named: Any) -> None:
+        super().__init__(reader, writer, *more, **named)
+        self._wire: asyncio.Transport = writer.transport
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self._wire.abort()
+
+
 class StreamConnection:
     """Speaks ``dialect`` on an open socket. ``on_event`` is awaited for each event, in order."""
 

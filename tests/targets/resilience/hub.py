@@ -51,6 +51,7 @@ class Hub:
         self.tokens: list[str] = []
         self.queries: list[dict[str, str]] = []
         self.heard: list[tuple[int, dict[str, Any]]] = []
+        self.goodbyes: list[int] = []
         self.sockets: list[web.WebSocketResponse] = []
         self.on_subscribed: Callable[[int], Awaitable[None]] | None = None
 
@@ -83,7 +84,10 @@ class Hub:
 
     async def _converse(self, socket: web.WebSocketResponse, ordinal: int) -> None:
         shaken = False
-        async for frame in socket:
+        while not socket.closed:
+            frame = await socket.receive()
+            if frame.type is WSMsgType.CLOSE:
+                self.goodbyes.append(frame.data)
             if frame.type is not WSMsgType.TEXT:
                 continue
             for record in frame.data.split("\x1e")[:-1]:

@@ -33,6 +33,8 @@ def test_a_connection_is_made_and_ended() -> None:
         assert stage.manager.state is S.DISCONNECTED
         assert not stage.manager.healthy
         assert stage.states == ["connecting", "synchronizing", "connected", "disconnected"]
+        await stage.until(lambda: stage.hub.sockets[0].closed)
+        assert stage.hub.goodbyes == [1000]
         assert stage.hub.tokens == ["t1"]
         await stage.manager.connect()
         assert len(stage.hub.attempts_s) == 2

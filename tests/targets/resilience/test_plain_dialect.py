@@ -162,3 +162,27 @@ def test_a_stream_without_a_question_of_its_own_lives_on_the_websockets_pings() 
     simulation.run(main)
     assert heard == ["btcusdt@trade"] * 2
     assert states.count("reconnecting") == 1
+
+
+def test_pongs_of_the_servers_library_are_no_answer_where_the_protocol_has_a_question() -> None:
+    questions: list[str] = []
+    reasons: list[str] = []
+    simulation = new_simulation()
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(heartbeat=1)
+        await socket.prepare(request)
+        questions.extend([message.data async for message in socket])
+        return socket
+
+    async def main() -> None:
+        async with http_venue(serve):
+            manager = SignalRConnectionManager(SignalRConfig(url=f"ws://{VENUE}/"), Tokens(), dialect=generic_venue())
+            manager.on_state(lambda old, new, reason: reasons.append(reason))
+            await manager.connect()
+            await until(lambda: any("half open" in reason for reason in reasons))
+            assert simulation.now_s() == pytest.approx(35, abs=0.2)
+            await manager.disconnect()
+
+    simulation.run(main)
+    assert questions == ['{"op":"ping"}']
