@@ -9,10 +9,11 @@ from typing import Final
 from faultline.venues.generic import PROFILE as GENERIC
 from faultline.venues.profile import Profile
 from faultline.venues.profiles.binance import PROFILE as BINANCE
+from faultline.venues.profiles.gate import PROFILE as GATE
 from faultline.venues.profiles.okx import PROFILE as OKX
 from faultline.venues.profiles.projectx import PROFILE as PROJECTX
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
-    {profile.name: profile for profile in (GENERIC, BINANCE, OKX, PROJECTX)}
+    {profile.name: profile for profile in (GENERIC, BINANCE, OKX, GATE, PROJECTX)}
 )
 """Every venue that a scenario can name."""
