@@ -34,7 +34,7 @@ Examples:
   faultline run scenarios/ --tag smoke --json      one JSON document on stdout
   faultline run scenarios/ --junit results.xml     also for a CI server
   faultline run scenarios/ --param form=seconds    one value of a matrix
-  faultline run scenarios/ --world live --seeds 1 --jobs 16   over real sockets, in real time
+  faultline run scenarios/ --world live --seeds 1  over real sockets, in real time
 """
 
 

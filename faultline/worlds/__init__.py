@@ -29,7 +29,8 @@ class WorldKind(NamedTuple):
     a fault of its planes all the same, or the empty string; it is told whether the target runs as a command.
     ``commands`` says whether a target can run as a command, as a process of its own, in it. ``prepared`` gives the kind
     for a run's faults by label and the address of a server (None: its own), where it has to know them beforehand;
-    it raises UsageError where it cannot run at all.
+    it raises UsageError where it cannot run at all. ``waits`` says whether a run takes real time and mostly waits, so
+    that many can go on at once.
     """
 
     make: Callable[[int, float], World]
@@ -38,6 +39,7 @@ class WorldKind(NamedTuple):
     refuses: Callable[[Fault, bool], str] = _carries_all
     commands: bool = False
     prepared: Callable[[Mapping[str, Fault], str | None], WorldKind] | None = None
+    waits: bool = False
 
 
 def _sim(seed: int, time_limit_s: float) -> World:
@@ -71,9 +73,9 @@ def _toxiproxy_for(faults: Mapping[str, Fault], url: str | None) -> WorldKind:
 WORLDS: Final[Mapping[str, WorldKind]] = MappingProxyType(
     {
         "sim": WorldKind(_sim, frozenset(Plane), refuses=_sim_refuses),
-        "live": WorldKind(_live, frozenset(Plane), repeatable=False, refuses=_live_refuses, commands=True),
+        "live": WorldKind(_live, frozenset(Plane), repeatable=False, refuses=_live_refuses, commands=True, waits=True),
         "toxiproxy": WorldKind(
-            _toxiproxy, frozenset(Plane), repeatable=False, refuses=_live_refuses, prepared=_toxiproxy_for
+            _toxiproxy, frozenset(Plane), repeatable=False, refuses=_live_refuses, prepared=_toxiproxy_for, waits=True
         ),
     }
 )

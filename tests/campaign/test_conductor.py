@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from faultline.campaign import conduct
+from faultline.campaign.conductor import WAITING_RUNS_PER_PROCESSOR, workers_for
 from faultline.campaign.model import Campaign, Case, CaseResult, Failure, RunRecord
 from faultline.search.executors import Inline
 
@@ -69,6 +71,18 @@ def test_every_seed_of_every_case_is_run_once(log: Log, case: MakeCase) -> None:
     assert [result.status for result in campaign.results] == ["pass", "pass"]
     assert (campaign.run_count, campaign.receipt_count, campaign.planned) == (15, 30, 2)
     assert log.told[-1] == "b: pass"
+
+
+def test_runs_that_mostly_wait_go_on_side_by_side(case: MakeCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faultline.campaign.conductor.processors", lambda: 2)
+    few, many = case(seeds=3), case(seeds=200)
+    assert (workers_for([few]), workers_for([many])) == (1, 2)
+
+    def live(simulated: Case) -> Case:
+        return replace(simulated, scenario=replace(simulated.scenario, world="live"))
+
+    assert workers_for([live(few)]) == 3
+    assert workers_for([live(many)]) == 2 * WAITING_RUNS_PER_PROCESSOR
 
 
 def test_the_first_failing_oracle_is_explained_by_its_lowest_seed(log: Log, case: MakeCase) -> None:
