@@ -48,7 +48,7 @@ class ChannelFollower:
     def missing(self) -> bool:
         """Whether the venue is known to have told, or done, more than arrived."""
         behind = self._read.contiguous < self._latest
-        return behind or bool(self._held) or self._store.short(self.channel.name)
+        return behind or self._store.short(self.channel.name)
 
     @property
     def _read(self) -> Sequence:

@@ -34,6 +34,7 @@ class Ledger:
         self.numbered = numbered
         self.log = log
         self.page_size = page_size
+        self.snapshots_numbered = numbered
         self.lag = 0
         self.failures: list[Exception] = []
         self.gate: asyncio.Event | None = None
@@ -60,7 +61,7 @@ class Ledger:
         if self.failures:
             raise self.failures.pop(0)
         if not self.log:
-            return Snapshot(tuple(sorted(fold(self.changes[:seen]).items())), seen if self.numbered else None)
+            return Snapshot(tuple(sorted(fold(self.changes[:seen]).items())), seen if self.snapshots_numbered else None)
         start = since if self.numbered else 0
         last = min(seen, start + self.page_size) if self.numbered else seen
         return Page(tuple(map(self.delta, range(start + 1, last + 1))), more=last < seen)

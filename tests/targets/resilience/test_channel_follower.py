@@ -104,9 +104,13 @@ def run(test: Callable[[], Any]) -> None:
     asyncio.run(test())
 
 
-def test_a_message_that_stands_alone_is_applied_while_a_snapshot_is_fetched_and_survives_it() -> None:
+@pytest.mark.parametrize("snapshots_numbered", [True, False])
+def test_a_message_that_stands_alone_is_applied_while_a_snapshot_is_fetched_and_survives_it(
+    snapshots_numbered: bool,
+) -> None:
     async def test() -> None:
         ledger, store = Ledger(), Store()
+        ledger.snapshots_numbered = snapshots_numbered
         follower = following(ledger, store)
         await follower.take(ledger.emit("a", 1))
         ledger.gate = asyncio.Event()
@@ -187,6 +191,9 @@ def test_numbers_may_begin_anew_with_each_connection() -> None:
             ledger.emit("a", value)
         await follower.fetch(ask)
         follower.lost()
+        await follower.take(Delta(("z", 1), sequence=6))  # a sixth of the new numbers, not of the old ones
+        assert store.state["c"] == {"a": 5}
+        follower.lost()
         ledger.changes = [("b", 1)]
         await follower.fetch(ask)
         await follower.take(ledger.emit("b", 2))
@@ -246,7 +253,7 @@ def test_a_log_that_never_ends_is_not_read_for_ever(monkeypatch: pytest.MonkeyPa
 def test_a_page_may_say_that_the_holes_before_it_are_no_gaps() -> None:
     class Filtered:
         async def snapshot(self, since: int, ask: Any) -> Page:
-            return Page((Delta(("a", 1), id="e3", sequence=3),), up_to=5)
+            return Page((Delta(("a", 1), id="e3", sequence=3), Delta(("a", 1), id="e3", sequence=3)), up_to=5)
 
     async def test() -> None:
         store = Store()
@@ -254,6 +261,7 @@ def test_a_page_may_say_that_the_holes_before_it_are_no_gaps() -> None:
         await follower.take(Heartbeat(5))
         assert follower.missing
         await follower.fetch(ask)
+        assert store.events == [("a", 1)]
         assert (store.read("c"), follower.missing, store.read("c").latest, 4 in store.read("c")) == (
             Sequence(5),
             False,

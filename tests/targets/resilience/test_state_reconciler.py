@@ -193,6 +193,48 @@ def test_a_query_that_trails_is_repeated_until_it_does_not() -> None:
     play(test)
 
 
+def test_a_log_that_trails_is_asked_with_growing_delays() -> None:
+    async def test(scene: Scene) -> None:
+        await scene.stream.up()
+        await scene.emit(1, lost=True)
+        await scene.emit(2)
+        scene.ledger.lag = 2
+        await asyncio.sleep(3)
+        assert scene.reconciler.stale
+        assert len(scene.ledger.asked_s) < 7
+        scene.ledger.lag = 0
+        await scene.until(lambda: not scene.reconciler.stale and len(scene.store.events) == 2, within_s=5)
+
+    play(test, ledger=Ledger(log=True), store=Store(log=True))
+
+
+def test_a_sweep_that_fails_says_stale_although_nothing_is_known_to_be_missing() -> None:
+    async def test(scene: Scene) -> None:
+        await scene.stream.up()
+        scene.ledger.failures = [APIError("", 503)] * 3
+        await asyncio.sleep(5.1)
+        assert scene.reconciler.stale
+        await scene.until(lambda: not scene.reconciler.stale, within_s=3)
+
+    play(test, ledger=Ledger(numbered=False), sweep_interval=5000)
+
+
+def test_a_book_whose_numbers_begin_anew_is_followed_across_connections() -> None:
+    async def test(scene: Scene) -> None:
+        book = Ledger()
+        scene.reconciler.follow(Channel("book", book, read, events=("book",), ordered=True, restarts=True))
+        for price in range(5):
+            book.emit("bid", price)
+        await scene.stream.up()
+        scene.stream.down()
+        book.changes = [("ask", 9)]
+        await asyncio.wait_for(scene.stream.up(), 1)
+        await scene.stream.say("book", book.emit("ask", 8))
+        assert (scene.store.state["book"], scene.reconciler.stale) == ({"ask": 8}, False)
+
+    play(test)
+
+
 def test_one_channel_that_fails_does_not_keep_the_others_back() -> None:
     async def test(scene: Scene) -> None:
         other = Ledger()
