@@ -10,10 +10,12 @@ from faultline.venues.generic import PROFILE as GENERIC
 from faultline.venues.profile import Profile
 from faultline.venues.profiles.binance import PROFILE as BINANCE
 from faultline.venues.profiles.gate import PROFILE as GATE
+from faultline.venues.profiles.mexc import PROFILE as MEXC
 from faultline.venues.profiles.okx import PROFILE as OKX
+from faultline.venues.profiles.payments import PROFILE as PAYMENTS
 from faultline.venues.profiles.projectx import PROFILE as PROJECTX
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
-    {profile.name: profile for profile in (GENERIC, BINANCE, OKX, GATE, PROJECTX)}
+    {profile.name: profile for profile in (GENERIC, BINANCE, OKX, GATE, MEXC, PROJECTX, PAYMENTS)}
 )
 """Every venue that a scenario can name."""

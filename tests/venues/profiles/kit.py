@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +17,13 @@ from faultline.history.attribution import Attribution
 from faultline.history.contract import ClientPolicy
 from faultline.history.event import Contracted, Effect, Event, Resolved
 from faultline.venues import PROFILES
+from faultline.venues.base import Context
 from faultline.venues.hub import stream_front
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.profiles.spot import KEY, SECRET
 from faultline.venues.raw import RawFront
 from faultline.venues.stream import StreamFront
+from faultline.worlds.live.context import LiveContext
 from faultline.worlds.sim.simulation import Simulation
 from faultline.worlds.sim.world import SimContext
 
@@ -47,15 +51,17 @@ class Planned:
 
 @dataclass
 class Stage:
-    """A venue that listens at :data:`REST` and :data:`STREAM` while the simulation runs."""
+    """A venue that listens, at :data:`REST` and :data:`STREAM` in a simulation and at its URLs on loopback."""
 
-    simulation: Simulation
+    simulation: Any
     venue: Any
     interceptor: Interceptor
     history: History
     faults: Planned
     streams: StreamFront
     notes: list[Any] = field(default_factory=list)
+    url: str = ""
+    stream_url: str = ""
 
     def of(self, kind: type[Event]) -> list[Any]:
         return list(self.history.of(kind))
@@ -74,37 +80,54 @@ class Stage:
         return self.simulation.now_s()
 
 
-def played(profile: str, body: Callable[[Stage], Awaitable[None]], **settings: Any) -> Stage:
-    """Run ``body`` against a venue of ``profile``, in virtual time."""
-    simulation = Simulation(seed=3)
-    simulation.network.add_host(REST_HOST, label="rest")
-    simulation.network.add_host(STREAM_HOST, label="stream")
+@asynccontextmanager
+async def serving(
+    profile: str, context: Context, hosts: tuple[str, str], port: int, simulation: Any, **settings: Any
+) -> AsyncIterator[Stage]:
+    """A venue of ``profile`` that listens on both hosts until the block ends."""
     kind = PROFILES[profile]
     chosen = kind.settings(**settings)
     history = History()
     history.append(Contracted(t=0.0, contract=kind.contract(chosen, ClientPolicy()), seed=3))
     attribution = Attribution(ClientPolicy())
     faults = Planned()
-    context = SimContext(simulation, 3)
     injector = Injector(faults, history, context.now_s)
     injector.armed = True
+    venue = kind.build(chosen, context, history, attribution, injector, Aliases())
+    interceptor = Interceptor(injector, history, attribution, now_s=context.now_s, wall_s=context.wall_s, upon={})
+    rest, streams = RawFront(venue, interceptor), stream_front(venue, interceptor)
+    url = await rest.start(hosts[0], port)
+    stream_url = await streams.start(hosts[1], port)
+    try:
+        yield Stage(simulation, venue, interceptor, history, faults, streams, url=url, stream_url=stream_url)
+    finally:
+        await streams.stop()
+        await rest.stop()
+
+
+def played(profile: str, body: Callable[[Stage], Awaitable[None]], **settings: Any) -> Stage:
+    """Run ``body`` against a venue of ``profile``, in virtual time."""
+    simulation = Simulation(seed=3)
+    simulation.network.add_host(REST_HOST, label="rest")
+    simulation.network.add_host(STREAM_HOST, label="stream")
+    context = SimContext(simulation, 3)
     made: list[Stage] = []
 
     async def main() -> None:
-        venue = kind.build(chosen, context, history, attribution, injector, Aliases())
-        interceptor = Interceptor(injector, history, attribution, now_s=context.now_s, wall_s=context.wall_s, upon={})
-        rest, streams = RawFront(venue, interceptor), stream_front(venue, interceptor)
-        await rest.start(REST_HOST, 80)
-        await streams.start(STREAM_HOST, 80)
-        made.append(Stage(simulation, venue, interceptor, history, faults, streams))
-        try:
-            await body(made[0])
-        finally:
-            await streams.stop()
-            await rest.stop()
+        async with serving(profile, context, (REST_HOST, STREAM_HOST), 80, simulation, **settings) as stage:
+            made.append(stage)
+            await body(stage)
 
     simulation.run(main)
     return made[0]
+
+
+def on_loopback(profile: str, **settings: Any) -> AbstractAsyncContextManager[Stage]:
+    """A venue of ``profile`` on free ports of this machine, in real time."""
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    context = LiveContext(lambda: loop.time() - began_s, 3)
+    return serving(profile, context, ("127.0.0.1", "127.0.0.1"), 0, None, **settings)
 
 
 def ccxt_client(exchange: str, **more: Any) -> Any:
