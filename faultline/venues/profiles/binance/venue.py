@@ -44,7 +44,13 @@ class BinanceLike(SpotVenue):
     """REST of one account, whoever signs for it."""
 
     def __init__(
-        self, settings: SpotSettings, around: Surroundings, dialect: Dialect, limiter: RateLimiter, *, life_s: float
+        self,
+        settings: SpotSettings,
+        around: Surroundings,
+        dialect: Dialect,
+        limiter: RateLimiter,
+        *,
+        life_s: float | None,
     ) -> None:
         super().__init__(settings, around, life_s=life_s, write_id=dialect.write_id)
         self._dialect = dialect
