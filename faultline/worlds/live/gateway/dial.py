@@ -53,6 +53,9 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It stands."""
         self.transport = cast("asyncio.Transport", transport)
+        sock = transport.get_extra_info("socket")
+        self._poll = select.poll()
+        self._poll.register(sock.fileno(), select.POLLIN)
 
     def ask(self, data: bytes, bodiless: bool) -> asyncio.Future[ResponseHead]:
         """Send a request; the head of its response. ``bodiless``: it is a HEAD.
@@ -179,6 +182,13 @@ class UpstreamConnection(asyncio.Protocol):
             and not self._came and not self._full and not self.transport.is_closing()
         )  # fmt: skip
 
+    def something_came(self) -> bool:
+        """Whether the kernel has something that the loop has not read yet: of an idle connection its end, most likely.
+
+        Only of a connection that is :attr:`reusable`: the number of its socket is another's later.
+        """
+        return bool(self._poll.poll(0))
+
     def stays_for_s(self, most_s: float) -> float:
         """How long it may be idle and be used again: a second less than the upstream said."""
         return min(most_s, self._head.idle_s - 1.0 if self._head is not None else most_s)
@@ -203,7 +213,7 @@ class Pool:
             connection = self._idle.pop()
             idle_s = now_s - connection.active_s
             most_s = connection.stays_for_s(IDLE_FOR_CHANGES_S if changes else IDLE_S)
-            if connection.reusable and idle_s <= most_s and not _something_came(connection.transport):
+            if connection.reusable and idle_s <= most_s and not connection.something_came():
                 self._busy.add(connection)
                 return connection
             connection.transport.close()
@@ -265,13 +275,3 @@ class Pool:
             connection.fail(BrokeOff("the gateway stops"))
         self._busy.clear()
         self._idle.clear()
-
-
-def _something_came(transport: asyncio.Transport) -> bool:
-    """Whether the kernel has something for an idle connection that the loop has not read yet: its end, most likely."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return True
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
