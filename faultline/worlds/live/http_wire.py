@@ -56,17 +56,16 @@ class HttpWire(Wire):
             self._polling.cancel()
         polling = self._polling = asyncio.ensure_future(self._questions.get())
         try:
-            done, _ = await asyncio.wait({polling}, timeout=POLL_MAX_S)
+            await asyncio.wait({polling}, timeout=POLL_MAX_S)
         except asyncio.CancelledError:
             if polling.done() and not polling.cancelled():
                 self._put_back(polling.result())
             polling.cancel()
             raise
-        if not done:
-            polling.cancel()
         if self._polling is polling:
             self._polling = None
-        if not done or polling.cancelled():
+        if not polling.done() or polling.cancelled():
+            polling.cancel()
             return web.Response(status=204)
         return web.Response(body=polling.result() + b"\n", content_type="application/json")
 
