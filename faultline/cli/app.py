@@ -25,6 +25,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "proxy": "Proxy TCP connections with faults, driven by any client of Toxiproxy.",
     "gateway": "Forward HTTP and WebSocket to an upstream, with faults on the messages.",
     "schema": "Print the JSON Schema of scenario files.",
+    "init": "Write a small example that fails, and say what to do next.",
+    "doctor": "Look at this machine for what could get in the way.",
+    "completion": "Print what a shell needs to complete commands.",
 }
 """Name and short help of each command; module ``faultline.cli.<name>_command`` holds it as ``command``."""
 
