@@ -77,21 +77,25 @@ class _HubStream(Stream):
         self._gathered: list[str] = []
 
     def data_received(self, data: bytes) -> None:
-        if not self._begun:
+        # Handshakes are GET requests, negotiations are POSTs. One may follow the other on a connection.
+        if not self._begun or (self._http is not None and self._http.idle):
             self._begun = True
-            if not data.startswith(b"G"):  # handshakes are GET requests
-                self._speak_http()
+            self._change(to_http=not data.startswith(b"G"))
         if self._http is not None:
             self._http.data_received(data)
         else:
             super().data_received(data)
 
-    def _speak_http(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        # Number 0: requests are numbered by the connections of the REST host, and this is another.
-        self._http = RawConnection(self._hub_front.http, 0)
-        self._http.connection_made(self._transport)
+    def _change(self, *, to_http: bool) -> None:
+        if to_http and self._http is None:
+            if self._timer is not None:
+                self._timer.cancel()
+            # Number 0: requests are numbered by the connections of the REST host, and this is another.
+            self._http = RawConnection(self._hub_front.http, 0)
+            self._http.connection_made(self._transport)
+        elif not to_http and self._http is not None:
+            self._http.connection_lost(None)
+            self._http = None
 
     def eof_received(self) -> None:
         if self._http is None:

@@ -127,6 +127,11 @@ class RawConnection(asyncio.Protocol):
             self._busy = True
             begin(self._serve(), self._front.tasks)
 
+    @property
+    def idle(self) -> bool:
+        """Whether the next byte begins another request."""
+        return not (self._busy or self._deaf or self._queue or self._parser.begun)
+
     def drop(self) -> None:
         """End it without ceremony, at teardown."""
         self._fall_silent()
