@@ -195,22 +195,24 @@ class _Operation(Generic[T]):
 
     async def run(self) -> T:
         terms = self._terms
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: self._again),
-            stop=stop_after_attempt(terms.attempts_max) | stop_before_delay(terms.deadline_s),
-            wait=lambda state: self._delay_s,
-            sleep=sleep,
-            reraise=terms.attempts_max == 1,
-        )
         try:
             async with asyncio.timeout(terms.deadline_s) as deadline:
-                return await retrying(self._attempt)
+                # A single attempt has nothing to repeat, and its errors are the caller's.
+                return await (self._attempt() if terms.attempts_max == 1 else self._retrying()(self._attempt))
         except RetryError as given_up:
             raise self._given_up(given_up.last_attempt.attempt_number) from self._last
         except TimeoutError:
             if deadline.expired():
                 raise self._too_late("not done") from self._last
             raise
+
+    def _retrying(self) -> AsyncRetrying:
+        return AsyncRetrying(
+            retry=retry_if_exception(lambda error: self._again),
+            stop=stop_after_attempt(self._terms.attempts_max) | stop_before_delay(self._terms.deadline_s),
+            wait=lambda state: self._delay_s,
+            sleep=sleep,
+        )
 
     async def _attempt(self) -> T:
         self._again = False

@@ -135,13 +135,16 @@ class RateLimiter:
 
     # For _admit: the parts of one admission
 
+    def goes_at_once(self, weight: int) -> bool:
+        """Whether nobody waits, and there is room for ``weight``."""
+        return self._waiting == 0 and weight <= self.config.requests and self.wait_s(weight) <= 0
+
     @asynccontextmanager
     async def turn(self, weight: int) -> AsyncIterator[None]:
         """Be at the head of the queue, with room for ``weight``, for as long as the block lasts."""
         if weight > self.config.requests:
             raise ValueError(f"weight {weight} never fits: the limit is {self.config.requests}")
-        at_once = self._waiting == 0 and self.wait_s(weight) <= 0
-        if not at_once and self._waiting >= self.config.queue_size:
+        if not self.goes_at_once(weight) and self._waiting >= self.config.queue_size:
             raise QueueFullError(f"{self._waiting} callers wait for the rate limiter already")
         self._waiting += 1
         try:
@@ -179,6 +182,14 @@ class RateLimiter:
 
 
 async def _admit(limiters: Sequence[RateLimiter], weight: int) -> None:
+    if not all(limiter.goes_at_once(weight) for limiter in limiters):
+        await _admit_in_turn(limiters, weight)
+        return
+    for limiter in limiters:
+        limiter.spend(weight)
+
+
+async def _admit_in_turn(limiters: Sequence[RateLimiter], weight: int) -> None:
     async with AsyncExitStack() as turns:
         for limiter in limiters:
             await turns.enter_async_context(limiter.turn(weight))
