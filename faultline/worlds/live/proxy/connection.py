@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from faultline.faults.actions import Cut, How
 from faultline.faults.points import Moment, Plane, Point
+from faultline.worlds.live.proxy.limit import SILENT_S
 from faultline.worlds.live.proxy.link import Link
 from faultline.worlds.live.proxy.side import Side
 from faultline.worlds.live.proxy.stage import ActionStage
@@ -227,6 +228,11 @@ class Connection:
             self._close_timer.cancel()
             self._close_timer = None
 
+    def ended_in_silence(self) -> None:
+        """One side has ended. Where a fault keeps that from the other, both go after a while."""
+        if (self.is_mute or not (self.is_open or self._dialling)) and self._close_timer is None:
+            self._close_timer = self.loop.call_later(SILENT_S, self.cut, "rst")
+
     def half_ended(self) -> None:
         """One direction is over; the connection is when both are."""
         if self.up.is_ended and self.down.is_ended:
@@ -234,6 +240,7 @@ class Connection:
 
     def lost(self, side: Side, error: Exception | None) -> None:
         """One of the two sockets is gone."""
+        self.ended_in_silence()
         if not (self._is_closing or self.is_mute):
             if self.is_open:
                 side.incoming.discard()

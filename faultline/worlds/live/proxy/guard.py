@@ -15,7 +15,7 @@ from aiohttp.web_protocol import RequestHandler
 IDLE_S: Final = 60.0
 """How long a connection may be without a request that is being answered."""
 CONNECTIONS_MAX: Final = 2_000
-_SWEEP_S: Final = 5.0
+_SWEEP_S: Final = 1.0
 
 _Handler = RequestHandler
 

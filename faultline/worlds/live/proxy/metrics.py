@@ -32,6 +32,9 @@ def metrics_text(server: ProxyServer) -> str:
         f'{name}{{proxy="{_escaped(proxy.name)}"}} {len(proxy.proxy.connections)}\n'
         for proxy in server.proxies.values()
     ]
+    name = "faultline_proxy_connections_refused_total"
+    lines.append(_HEAD.format(name=name, help="Connections beyond the limit, which were reset", kind="counter"))
+    lines.append(f"{name} {server.limit.refused}\n")
     return "".join(lines)
 
 

@@ -25,6 +25,8 @@ from faultline.worlds.live.proxy.address import Address, address
 from faultline.worlds.live.proxy.armed import Armed, CallDecider, FaultDecider
 from faultline.worlds.live.proxy.clock import clock_of
 from faultline.worlds.live.proxy.connection import Connection
+from faultline.worlds.live.proxy.limit import ConnectionLimit
+from faultline.worlds.live.proxy.side import TurnedAway
 
 BACKLOG: Final = 4096
 
@@ -34,13 +36,14 @@ class FaultProxy:
 
     ``name`` is the endpoint of its points: what ``on`` of a fault matches. ``decide`` is asked at every point (a run's
     injector), before the faults armed here. ``epoch_s`` is the time of its clock at which times of faults begin
-    (default: when it is first started). Raises UsageError for an address that is none.
+    (default: when it is first started). ``limit`` bounds its connections, with those of others that have the same one.
+    Raises UsageError for an address that is none.
     """
 
     def __init__(
         self, upstream: str, *, listen: str = "127.0.0.1:0", name: str = "proxy", seed: int = 0,
         decide: Callable[[Moment], tuple[Action, ...]] | None = None, epoch_s: float | None = None,
-        dial_timeout_s: float = 10.0, counts: bool = False,
+        dial_timeout_s: float = 10.0, counts: bool = False, limit: ConnectionLimit | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.seed = seed
@@ -53,6 +56,7 @@ class FaultProxy:
         self.clock: Callable[[], float]
         self.epoch_s = 0.0
         self.accepted = 0
+        self.limit = limit or ConnectionLimit()
         self.connections: set[Connection] = set()
         self.armed: list[Armed] = []
         self.received_bytes = {"up": 0, "down": 0}
@@ -98,7 +102,7 @@ class FaultProxy:
             self.listen_address = Address(bound[0] if host else "::", bound[1])
 
     def _accepted(self) -> asyncio.Protocol:
-        return Connection(self).client
+        return Connection(self).client if self.limit.take() else TurnedAway()
 
     async def stop(self) -> None:
         """Stop listening and end every connection (FIN). Faults stay armed."""
@@ -210,6 +214,7 @@ class FaultProxy:
         """A connection is over."""
         if connection in self.connections:
             self.connections.remove(connection)
+            self.limit.give_back()
             if self.counts:
                 for link in (connection.up, connection.down):
                     self.received_bytes[link.way] += link.passed_bytes

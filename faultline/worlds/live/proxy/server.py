@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from faultline.errors import UsageError
 from faultline.worlds.live.proxy.bodies import ApiError, ProxyInput
+from faultline.worlds.live.proxy.limit import ConnectionLimit
 from faultline.worlds.live.proxy.proxy import FaultProxy
 from faultline.worlds.live.proxy.toxic_proxy import ToxicProxy
 
@@ -21,12 +22,19 @@ LISTEN_DEFAULT = "127.0.0.1:0"
 
 
 class ProxyServer:
-    """Proxies by name. ``counts``: count bytes for metrics. Raises ApiError with the status to answer with."""
+    """Proxies by name, which share one ``limit`` of connections. ``counts``: count bytes for metrics.
 
-    def __init__(self, *, seed: int = 0, counts: bool = False, dial_timeout_s: float = 10.0) -> None:
+    Raises ApiError with the status to answer with.
+    """
+
+    def __init__(
+        self, *, seed: int = 0, counts: bool = False, dial_timeout_s: float = 10.0,
+        limit: ConnectionLimit | None = None,
+    ) -> None:  # fmt: skip
         self.seed = seed
         self.counts = counts
         self.dial_timeout_s = dial_timeout_s
+        self.limit = limit or ConnectionLimit()
         self.proxies: dict[str, ToxicProxy] = {}
 
     def get(self, name: str) -> ToxicProxy:
@@ -53,7 +61,7 @@ class ProxyServer:
         try:
             proxy = FaultProxy(
                 given.upstream or "", listen=given.listen or LISTEN_DEFAULT, name=name, seed=self.seed,
-                counts=self.counts, dial_timeout_s=self.dial_timeout_s,
+                counts=self.counts, dial_timeout_s=self.dial_timeout_s, limit=self.limit,
             )  # fmt: skip
         except UsageError as error:
             raise ApiError(400, f"bad request body: {error}") from error

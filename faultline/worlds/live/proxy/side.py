@@ -21,6 +21,23 @@ if TYPE_CHECKING:
 _LINGER_NONE: Final = struct.pack("ii", 1, 0)
 
 
+def reset(transport: asyncio.Transport) -> None:
+    """Close a socket with RST, whatever is still to be sent or read."""
+    bare = transport.get_extra_info("socket")
+    if bare is not None:
+        with suppress(OSError):  # the kernel may have ended it already
+            bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+    transport.abort()
+
+
+class TurnedAway(asyncio.Protocol):
+    """A client that is one too many: it is reset."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        reset(transport)  # type: ignore[arg-type]
+
+
 class Side(asyncio.Protocol):
     """The client's or the upstream's socket. ``outgoing`` is the link that it feeds, ``incoming`` the one it ends."""
 
@@ -49,6 +66,7 @@ class Side(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The peer has finished sending. The socket stays open: the other direction may go on."""
         self.outgoing.end("fin")
+        self.connection.ended_in_silence()
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -66,14 +84,8 @@ class Side(asyncio.Protocol):
 
     def reset(self) -> None:
         """Close the socket with RST, whatever is still to be sent or read."""
-        transport = self.transport
-        if transport is None or self.is_lost:
-            return
-        bare = transport.get_extra_info("socket")
-        if bare is not None:
-            with suppress(OSError):  # the kernel may have ended it already
-                bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-        transport.abort()
+        if self.transport is not None and not self.is_lost:
+            reset(self.transport)
 
     def close(self) -> None:
         """Close the socket in an orderly way, after what is still to be sent."""
