@@ -75,7 +75,13 @@ WORLDS: Final[Mapping[str, WorldKind]] = MappingProxyType(
         "sim": WorldKind(_sim, frozenset(Plane), refuses=_sim_refuses),
         "live": WorldKind(_live, frozenset(Plane), repeatable=False, refuses=_live_refuses, commands=True, waits=True),
         "toxiproxy": WorldKind(
-            _toxiproxy, frozenset(Plane), repeatable=False, refuses=_live_refuses, prepared=_toxiproxy_for, waits=True
+            _toxiproxy,
+            frozenset(Plane),
+            repeatable=False,
+            refuses=_live_refuses,
+            commands=True,
+            prepared=_toxiproxy_for,
+            waits=True,
         ),
     }
 )

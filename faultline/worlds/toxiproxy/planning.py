@@ -31,4 +31,4 @@ def kind_for(faults: Mapping[str, Fault], url: str | None) -> WorldKind:
         why = live_refuses(fault, as_command=as_command)
         return why.replace("the live world", "the toxiproxy world") or toxics.refuses(fault, stock=url is not None)
 
-    return WorldKind(make, frozenset(Plane), repeatable=False, refuses=refuses)
+    return WorldKind(make, frozenset(Plane), repeatable=False, refuses=refuses, commands=True)
