@@ -126,6 +126,8 @@ def _check_faults(scenario: Scenario, target: TargetRef, world: WorldKind) -> No
         else:
             why = (
                 world.refuses(fault, target.command is not None)
+                or fault.misfit(profile.name)
+                or _no_tokens(fault, profile)
                 or _no_such_point(fault, profile)
                 or _no_such_mark(label, fault, profile, scenario.faults)
             )
@@ -133,6 +135,14 @@ def _check_faults(scenario: Scenario, target: TargetRef, world: WorldKind) -> No
             problems.append(scenario.problem(f"{fault.kind}: {why}", "faults", position))
     if problems:
         raise UnsupportedFault("\n".join(str(problem) for problem in problems))
+
+
+def _no_tokens(fault: Fault, profile: Profile) -> str:
+    """Why there is nothing that this fault could end, or the empty string."""
+    ends = fault.whole == "tokens" and not profile.tokens
+    return (
+        f"the {profile.name} venue has no tokens: requests are signed with a key that does not expire" if ends else ""
+    )
 
 
 def _no_such_point(fault: Fault, profile: Profile) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from faultline.faults.base import Fault
 from faultline.faults.body import MalformedBody
+from faultline.faults.closed import Ban, Maintenance
 from faultline.faults.connection import HalfOpen, ResetPeer, Truncate
 from faultline.faults.disconnect import Disconnect
 from faultline.faults.duplicate import DuplicateRequest
@@ -16,14 +17,18 @@ from faultline.faults.latency import Bandwidth, Corrupt, Latency, Loss, Slicer
 from faultline.faults.lost import LostRequest, LostResponse
 from faultline.faults.messages import DelayMessage, DropMessage, DuplicateMessage, ReorderMessages, SilentStream
 from faultline.faults.outage import DnsFailure, Partition, Refuse, Timeout
+from faultline.faults.races import CancelRace, FillBeforeAck
 from faultline.faults.signalr import HubClose, LostCompletion
 from faultline.faults.status import StatusStorm
 from faultline.faults.store import StoreError
 from faultline.faults.target import Crash, Pause, Restart
+from faultline.faults.unknown import UnknownStatus
 from faultline.faults.venue import PartialFill, Reject, SlowFill, StaleRead, TokenExpiry
 
 FAULTS: dict[str, type[Fault]] = {
+    "ban": Ban,
     "bandwidth": Bandwidth,
+    "cancel_race": CancelRace,
     "corrupt": Corrupt,
     "crash": Crash,
     "cut_after": CutAfter,
@@ -33,6 +38,7 @@ FAULTS: dict[str, type[Fault]] = {
     "drop_message": DropMessage,
     "duplicate_message": DuplicateMessage,
     "duplicate_request": DuplicateRequest,
+    "fill_before_ack": FillBeforeAck,
     "half_open": HalfOpen,
     "hub_close": HubClose,
     "late_request": LateRequest,
@@ -43,6 +49,7 @@ FAULTS: dict[str, type[Fault]] = {
     "lost_completion": LostCompletion,
     "lost_request": LostRequest,
     "lost_response": LostResponse,
+    "maintenance": Maintenance,
     "malformed_body": MalformedBody,
     "partial_fill": PartialFill,
     "partition": Partition,
@@ -62,11 +69,14 @@ FAULTS: dict[str, type[Fault]] = {
     "timeout": Timeout,
     "token_expiry": TokenExpiry,
     "truncate": Truncate,
+    "unknown_status": UnknownStatus,
 }
 
 __all__ = [
     "FAULTS",
+    "Ban",
     "Bandwidth",
+    "CancelRace",
     "Corrupt",
     "Crash",
     "CutAfter",
@@ -77,6 +87,7 @@ __all__ = [
     "DuplicateMessage",
     "DuplicateRequest",
     "Fault",
+    "FillBeforeAck",
     "HalfOpen",
     "HubClose",
     "LateRequest",
@@ -87,6 +98,7 @@ __all__ = [
     "LostCompletion",
     "LostRequest",
     "LostResponse",
+    "Maintenance",
     "MalformedBody",
     "PartialFill",
     "Partition",
@@ -106,4 +118,5 @@ __all__ = [
     "Timeout",
     "TokenExpiry",
     "Truncate",
+    "UnknownStatus",
 ]

@@ -159,6 +159,10 @@ class Fault(When, ABC):
         """The planes of the points that it is asked at."""
         return self.planes or frozenset({self.plane})
 
+    def misfit(self, venue: str) -> str:
+        """Why it cannot strike the venue with this name, or the empty string; for checks before a run."""
+        return ""
+
     def can_strike(self, endpoints: Mapping[Plane, Iterable[str]]) -> bool:
         """Whether ``on`` names one of these endpoints, or it needs none; for checks before a run."""
         if self.by_the_clock and self.whole:

@@ -14,7 +14,9 @@ from faultline.units import Seconds
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Late(RequestFault, ABC):
+class Late(RequestFault, ABC):
+    """What was about to happen happens ``by`` later."""
+
     by_s: Seconds = 15.0
 
     def __post_init__(self) -> None:
@@ -27,7 +29,7 @@ class _Late(RequestFault, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LateRequest(_Late):
+class LateRequest(Late):
     """The request reaches the venue late, most often after the client has given up on it.
 
     In the real world: a request that sat in a queue or a gateway's retry buffer while its sender timed out. It takes
@@ -43,7 +45,7 @@ class LateRequest(_Late):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LateResponse(_Late):
+class LateResponse(Late):
     """The venue acts at once, but its response comes late, most often after the client has given up on it.
 
     In the real world: an overloaded venue, a slow path back. Short of the client's timeout it tests patience, past it

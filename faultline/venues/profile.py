@@ -32,7 +32,7 @@ class Profile:
     """A kind of venue. ``settings`` is the frozen dataclass that a scenario's ``venue:`` fills.
 
     ``endpoints`` are the endpoints of its fault points per plane, by which a misspelt ``on`` is found while
-    planning. ``credentials`` are what the client logs in with.
+    planning. ``credentials`` are what the client logs in with. ``tokens``: it has some that can expire.
     """
 
     name: str
@@ -41,3 +41,4 @@ class Profile:
     contract: Callable[[Any, ClientPolicy], Contract]
     build: Callable[[Any, Context, History, Attribution, Injector, Aliases], SimulatedVenue]
     credentials: tuple[str, str] = ("client", "secret")
+    tokens: bool = True

@@ -53,8 +53,27 @@ LOOK_UP = Point(Plane.STREAM, "rest", "1", 0, "resolve")
 STATEMENT = Point(Plane.TARGET, "store", "I1", 1, "before")
 COMMIT = Point(Plane.TARGET, "store", "I1", 1, "after")
 
+JSON = (("Content-Type", "application/json"),)
 CASES: dict[str, Case] = {
+    "ban": Case(
+        {},
+        get("before"),
+        (
+            do.Reply(
+                418,
+                JSON,
+                b'{"error": "banned", "code": -1003, "msg": "banned", "message": "too many requests: banned"}',
+            ),
+        ),
+        (get("after"), OUT),
+    ),
     "bandwidth": Case({}, link("up"), (do.Shape(rate_bytes_per_s=65536),), (link("connect"), LOOK_UP, post("before"))),
+    "cancel_race": Case(
+        {},
+        Point(Plane.MESSAGE, "DELETE /orders/{id}", "I1", 1, "before"),
+        (do.Delay(0.5),),
+        (post("before"), Point(Plane.MESSAGE, "DELETE /orders/{id}", "I1", 1, "after")),
+    ),
     "corrupt": Case({"rate": 1.0}, link("up"), (do.Flip(1, 3),), (link("connect"), LOOK_UP)),
     "crash": Case({}, post("after"), (do.Crash(0.5, "fin"),), (post("before"), get("after"), OUT, COMMIT)),
     "cut_after": Case({}, link("connect"), (do.Cut(how="fin", after_s=30),), (link("up"), LOOK_UP)),
@@ -64,6 +83,7 @@ CASES: dict[str, Case] = {
     "drop_message": Case({}, OUT, (do.Drop(),), (post("after"),)),
     "duplicate_message": Case({}, OUT, (do.Duplicate(1),), (post("before"),)),
     "duplicate_request": Case({}, post("before"), (do.Duplicate(1, 0),), (post("after"), get("before"), OUT)),
+    "fill_before_ack": Case({}, post("after"), (do.Delay(1),), (post("before"), get("after"), OUT)),
     "half_open": Case({}, link("down"), (do.Cut(how="silence"),), (link("up"), link("down", 50), link("connect"))),
     "hub_close": Case(
         {},
@@ -79,6 +99,18 @@ CASES: dict[str, Case] = {
     "lost_completion": Case({}, ACK, (do.Drop(),), (OUT, post("after"))),
     "lost_request": Case({"how": "fin"}, post("before"), (do.Cut(how="fin"),), (post("after"), get("before"), OUT)),
     "lost_response": Case({"how": "rst"}, post("after"), (do.Cut(how="rst"),), (post("before"), get("after"), OUT)),
+    "maintenance": Case(
+        {},
+        get("before"),
+        (
+            do.Reply(
+                503,
+                JSON,
+                b'{"error": "maintenance", "code": 503, "msg": "maintenance", "message": "closed for maintenance"}',
+            ),
+        ),
+        (get("after"), OUT),
+    ),
     "malformed_body": Case({"form": "empty"}, post("after"), (do.Replace(b""),), (post("before"), get("after"), OUT)),
     "partial_fill": Case({}, decide_at("match"), (do.FillPart(2, 0.5),), (decide_at("accept"), post("before"))),
     "partition": Case({}, link("connect"), (do.Hold(None),), (LOOK_UP, post("before"))),
@@ -115,6 +147,12 @@ CASES: dict[str, Case] = {
         {"headers": {"authorization": "Bearer x"}},
     ),
     "truncate": Case({"offset_bytes": 7}, link("down"), (do.Cut(7, "fin"),), (link("up"), link("down", 50))),
+    "unknown_status": Case(
+        {},
+        post("after"),
+        (do.Reply(504, JSON, b'{"error": "gateway_timeout", "message": "execution status unknown"}'),),
+        (post("before"), get("after"), OUT),
+    ),
 }
 
 

@@ -155,4 +155,5 @@ PROFILE: Final = Profile(
     contract=BinanceSettings.contract,
     build=build,
     credentials=(KEY, SECRET),
+    tokens=False,
 )

@@ -35,4 +35,5 @@ PROFILE: Final = Profile(
     contract=OkxSettings.contract,
     build=build,
     credentials=(KEY, SECRET),
+    tokens=False,
 )
