@@ -147,7 +147,7 @@ def test_another_server_carries_it_and_nothing_is_left_there(
 
 @pytest.mark.parametrize("how", ["ctrl-c", "a client that dies"])
 def test_nothing_is_left_whatever_ends_the_run(
-    through: Make, leasing: Server, left: Callable[[], list[str]], how: str
+    through: Make, stock: Server, left: Callable[[], list[str]], how: str
 ) -> None:
     what = "os.kill(os.getpid(), signal.SIGINT)" if how == "ctrl-c" else "sys.exit(1)"
     code = f"""
@@ -157,13 +157,13 @@ class It(Tiny):
         {what}
         await asyncio.sleep(3600)
 """
-    plan = through(SLOW, url=leasing.url, code=code)
+    plan = through(SLOW, url=stock.url, code=code)
     if how == "ctrl-c":
         with pytest.raises(KeyboardInterrupt):
             run(plan, 0)
     else:
         assert run(plan, 0).error is not None
-    assert leasing.proxies() == []
+    assert stock.proxies() == []
     until(lambda: left() == [])
 
 
