@@ -21,7 +21,7 @@ from faultline.faults import (
 from faultline.history.event import Effect
 from faultline.session import Session
 
-from .conftest import ORDER, on_stage, status, until
+from .conftest import CAREFUL, ORDER, on_stage, scenario, status, until, verdicts
 
 KEEPS_NO_KEYS = ("none", "unique_while_pending")
 
@@ -331,3 +331,22 @@ async def test_stop_may_be_called_twice_and_after_a_start_that_failed(faultline:
     with pytest.raises(Exception, match="unable to open"):
         await nowhere.start()
     await nowhere.stop()
+
+
+# The store
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_store_that_refuses_now_and_then_loses_nothing(seed: int) -> None:
+    done = scenario(
+        "venue: {profile: generic, resting: 30%}\n"
+        "workload: {orders: 20, rate: 4/s, cancels: 20%, replaces: 20%, linger: 60s}\n"
+        "faults:\n"
+        "  - store_error: {error: full, probability: 20%, during: [0s, 10s]}\n"
+        "  - store_error: {error: busy, probability: 20%, during: [0s, 10s]}\n"
+        "  - lost_response: {on: '* *', probability: 10%, during: [0s, 10s]}\n"
+        "expect: [no_duplicates, no_loss, fills_conserved, reconciled, no_stuck_tasks]\n",
+        CAREFUL,
+        seed,
+    )
+    assert set(verdicts(done).values()) == {"pass"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,58 +15,74 @@ from typing import Any
 import pytest
 
 from faultline.oracles import ORACLES
-from targets import order_settlement, order_sync, rate_gate, venue_auth
-from targets.order_model import Order, Sequence
-from targets.order_settlement import Settlement
-from targets.order_store import OrderStore
-from targets.order_sync import Sync
-from targets.venue_http import Declined, Refused, Unanswered, VenueError
+from targets.resilience import http_client, settlement
+from targets.resilience.channel_follower import ChannelFollower
+from targets.resilience.circuit_breaker import CircuitBreaker
+from targets.resilience.errors import APIError, effect_of
+from targets.resilience.rate_limiter import RateLimiter
+from targets.resilience.records import OrderRecord
+from targets.resilience.sequence import Sequence
+from targets.resilience.settlement import Failure, Settlement
+from targets.resilience.state_manager import StateManager
+from targets.resilience.system import IntegratedSystem
+from targets.resilience.token_manager import TokenManager
 
 from .conftest import CAREFUL, OrderFlow, scenario, verdicts
 
 Patch = pytest.MonkeyPatch
+MODULE = sys.modules[OrderFlow.__module__]
+
+
+def doubts(patch: Patch, how_long: Callable[[float], float]) -> None:
+    doubt = Settlement._doubt
+
+    def changed(self: Settlement, request_id: str, for_s: float) -> None:
+        doubt(self, request_id, for_s if for_s == math.inf else how_long(for_s))
+
+    patch.setattr(Settlement, "_doubt", changed)
 
 
 def orders_again_at_once(patch: Patch) -> None:
-    patch.setattr(order_settlement, "LATE_S", 0.0)
-    patch.setattr(order_settlement, "READ_LAG_S", 0.0)
+    doubts(patch, lambda for_s: 0.0)
 
 
 def trusts_an_empty_answer(patch: Patch) -> None:
-    patch.setattr(order_settlement, "LATE_S", 0.0)
-    patch.setattr(order_settlement, "READ_LAG_S", 0.5)
+    doubts(patch, lambda for_s: 0.5)
+
+
+def waits_much_too_long(patch: Patch) -> None:
+    doubts(patch, lambda for_s: 500.0)
+
+
+def unanswered_becomes(patch: Patch, error: Callable[[], APIError], *, forget: bool) -> None:
+    send = Settlement._send
+
+    async def sends(self: Settlement, request_id: str, request: Any) -> Any:
+        try:
+            return await send(self, request_id, request)
+        except APIError as lost:
+            if lost.status_code is not None or effect_of(lost) == "none":
+                raise
+            if forget:
+                self._doubtful_until.pop(request_id, None)
+            raise error() from lost
+
+    patch.setattr(Settlement, "_send", sends)
 
 
 def takes_no_answer_for_no(patch: Patch) -> None:
-    send = Settlement._send
-
-    async def sends(self: Settlement, intent: str, request: Any) -> Any:
-        try:
-            return await send(self, intent, request)
-        except Unanswered as error:
-            raise Declined(422, "timeout") from error
-
-    patch.setattr(Settlement, "_send", sends)
+    unanswered_becomes(patch, lambda: APIError("timeout", 422), forget=False)
 
 
 def takes_no_answer_for_unsent(patch: Patch) -> None:
-    send = Settlement._send
-
-    async def sends(self: Settlement, intent: str, request: Any) -> Any:
-        try:
-            return await send(self, intent, request)
-        except Unanswered as error:
-            self._doubtful_until.pop(intent, None)
-            raise Refused("timeout") from error
-
-    patch.setattr(Settlement, "_send", sends)
+    unanswered_becomes(patch, lambda: APIError("timeout", effect="none"), forget=True)
 
 
 def writes_down_after_sending(patch: Patch) -> None:
-    async def add_order(self: OrderStore, order: Order) -> None:
-        self._mirror(self.orders.get(order.intent, order))
+    async def add_order(self: StateManager, record: OrderRecord) -> None:
+        self._mirror(self.orders.get(record.request_id, record))
 
-    patch.setattr(OrderStore, "add_order", add_order)
+    patch.setattr(StateManager, "add_order", add_order)
 
 
 def forgets_what_was_in_doubt(patch: Patch) -> None:
@@ -73,10 +90,11 @@ def forgets_what_was_in_doubt(patch: Patch) -> None:
 
 
 def never_resyncs(patch: Patch) -> None:
-    async def resync(self: Sync) -> None:
-        self.level.set()
+    async def fetch(self: ChannelFollower, ask: Any) -> None:
+        self.fetched = True
 
-    patch.setattr(Sync, "_resync", resync)
+    patch.setattr(ChannelFollower, "fetch", fetch)
+    patch.setattr(ChannelFollower, "missing", False)
 
 
 def resumes_at_the_largest_number(patch: Patch) -> None:
@@ -87,8 +105,9 @@ def resumes_at_the_largest_number(patch: Patch) -> None:
 
 
 def looks_at_no_numbers(patch: Patch) -> None:
-    patch.setattr(Sync, "_missing", lambda self: False)
-    patch.setattr(order_sync, "SWEEP_S", math.inf)
+    patch.setattr(ChannelFollower, "missing", False)
+    never = replace(MODULE.CONFIG.state_reconciler, sweep_interval=1e9)
+    patch.setattr(MODULE, "CONFIG", replace(MODULE.CONFIG, state_reconciler=never))
 
 
 def counts_a_fill_each_time(patch: Patch) -> None:
@@ -96,88 +115,113 @@ def counts_a_fill_each_time(patch: Patch) -> None:
         def __contains__(self, key: object) -> bool:
             return False
 
-    init = OrderStore.__init__
+    init = StateManager.__init__
 
-    def make(self: OrderStore, path: str) -> None:
+    def make(self: StateManager, path: str) -> None:
         init(self, path)
         self.fills = Forgetful()
 
-    patch.setattr(OrderStore, "__init__", make)
+    patch.setattr(StateManager, "__init__", make)
+    patch.setattr(Sequence, "__contains__", lambda self, number: False)
 
 
 def takes_a_fill_for_the_whole_order(patch: Patch) -> None:
-    with_fill = Order.with_fill
+    with_fill = OrderRecord.with_fill
 
-    def filled(self: Order, fill: Any, *, amended: bool) -> Order:
-        return replace(with_fill(self, fill, amended=amended), status="filled")
+    def filled(self: OrderRecord, fill: Any, *, amended: bool) -> OrderRecord:
+        return replace(with_fill(self, fill, amended=amended), status=settlement.OrderStatus.FILLED)
 
-    patch.setattr(Order, "with_fill", filled)
+    patch.setattr(OrderRecord, "with_fill", filled)
 
 
 def lets_old_news_win(patch: Patch) -> None:
-    def told(self: Order, wire: Any) -> Order:
-        return replace(self, order_id=wire.order_id, status=wire.status, reported=wire.filled)
+    def told(self: OrderRecord, order: Any) -> OrderRecord:
+        return replace(self, order_id=order.id, status=order.status, reported=order.filled)
 
-    patch.setattr(Order, "told", told)
+    patch.setattr(OrderRecord, "told", told)
 
 
 def uses_a_token_until_it_is_refused(patch: Patch) -> None:
-    patch.setattr(venue_auth.Tokens, "usable", lambda self, token: bool(token) and self._good_until > 0)
+    patch.setattr(TokenManager, "is_ready", lambda self: self._held is not None and not self._held.rejected)
+    patch.setattr(TokenManager, "needs_refresh", lambda self: not self.is_ready())
+    hold = TokenManager._hold
+
+    def holds(self: TokenManager, *arguments: Any) -> Any:
+        held = hold(self, *arguments)
+        held.good_until = math.inf
+        return held
+
+    patch.setattr(TokenManager, "_hold", holds)
+
+
+def renews_once_for_each_caller(patch: Patch) -> None:
+    running = TokenManager._running_renewal
+
+    def another(self: TokenManager) -> Any:
+        self._renewal = None
+        return running(self)
+
+    patch.setattr(TokenManager, "_running_renewal", another)
 
 
 def ignores_retry_after(patch: Patch) -> None:
-    patch.setattr(rate_gate, "retry_after_s", lambda value, date=None: 0.1)
+    patch.setattr(http_client, "retry_after_s", lambda value, date=None: 0.1)
+
+
+def is_never_silent(patch: Patch) -> None:
+    patch.setattr(RateLimiter, "refused", lambda self, status_code, retry_after_s=None: None)
+    patch.setattr(Settlement, "_pause_s", lambda self, request_id, backoff_s: 0.01)
+
+
+def sends_again_what_was_declined(patch: Patch) -> None:
+    patch.setattr(settlement, "_declined", lambda error: False)
+
+
+def has_no_breaker(patch: Patch) -> None:
+    patch.setattr(CircuitBreaker, "record_failure", lambda self, permit=None: None)
 
 
 def knows_no_limit(patch: Patch) -> None:
-    patch.setattr(rate_gate.Window, "free_at", lambda self: 0.0)
+    patch.setattr(RateLimiter, "wait_s", lambda self, weight: 0.0)
 
 
-def drops_what_got_no_answer(patch: Patch) -> None:
-    async def settles(self: Settlement, order: Order) -> None:
-        await self._store.add_order(order)
+def drops_what_got_no_answer(patch: Patch, answer: Callable[[], Any]) -> None:
+    async def settles(self: Settlement, record: OrderRecord) -> None:
+        await self._state.add_order(record)
         try:
-            await self._place(order)
-        except VenueError:
-            del self._store.orders[order.intent]
+            await self._place(record)
+        except Failure:
+            del self._state.orders[record.request_id]
+
+    place = OrderFlow.place
+
+    async def places(self: Any, intent_id: str, **terms: Any) -> str:
+        try:
+            return str(await place(self, intent_id, **terms))
+        except KeyError:
+            return str(await answer())
 
     patch.setattr(Settlement, "settle_order", settles)
+    patch.setattr(OrderFlow, "place", places)
 
 
 def never_answers_what_got_no_answer(patch: Patch) -> None:
-    drops_what_got_no_answer(patch)
-    place = OrderFlow.place
-
-    async def places(self: Any, intent_id: str, **terms: Any) -> str:
-        answer: str = await place(self, intent_id, **terms)
-        if intent_id not in self._store.orders:
-            await asyncio.Event().wait()
-        return answer
-
-    patch.setattr(OrderFlow, "place", places)
+    drops_what_got_no_answer(patch, lambda: asyncio.Event().wait())
 
 
 def promises_what_got_no_answer(patch: Patch) -> None:
-    drops_what_got_no_answer(patch)
-    place = OrderFlow.place
-
-    async def places(self: Any, intent_id: str, **terms: Any) -> str:
-        await place(self, intent_id, **terms)
+    async def accepted() -> str:
         return "accepted"
 
-    patch.setattr(OrderFlow, "place", places)
-
-
-def waits_much_too_long(patch: Patch) -> None:
-    patch.setattr(order_settlement, "LATE_S", 500.0)
+    drops_what_got_no_answer(patch, accepted)
 
 
 def leaves_its_services_running(patch: Patch) -> None:
     async def stop(self: Any) -> None:
         await self._http.close()
-        self._store.close()
+        self.state_manager.close()
 
-    patch.setattr(OrderFlow, "stop", stop)
+    patch.setattr(IntegratedSystem, "stop", stop)
 
 
 @dataclass(frozen=True)
@@ -271,19 +315,45 @@ CASES = [
         "latency",
         bound=": {max: '< 45s'}",
     ),
+    Case(
+        ignores_retry_after,
+        "status_storm: {on: POST /orders, status: 429, retry_after: 3s, nth: 3}",
+        "retry_after_honoured",
+    ),
+    Case(
+        is_never_silent,
+        "status_storm: {on: POST /orders, status: 429, retry_after_form: none, during: [500ms, 1s]}",
+        "retry_budget",
+        bound=": {attempts_max: 3, within: 1s}",
+    ),
+    Case(
+        is_never_silent,
+        "status_storm: {on: POST /orders, status: 429, retry_after_form: none, during: [500ms, 1s]}",
+        "backoff",
+    ),
+    Case(sends_again_what_was_declined, "status_storm: {on: POST /orders, status: 422, nth: 3}", "retry_policy"),
+    Case(
+        has_no_breaker,
+        "status_storm: {on: '* /orders*', status: 503, during: [500ms, 10s]}",
+        "breaker_legal",
+        bound=": {open: 1s}",
+    ),
+    Case(
+        renews_once_for_each_caller,
+        "token_expiry: {on: POST /orders, nth: 3}",
+        "single_flight_refresh",
+        workload="orders: 20, rate: 1000/s, linger: 30s",
+    ),
     Case(leaves_its_services_running, "latency: {on: rest, delay: 1ms}", "no_stuck_tasks"),
 ]
 
 
-ABOUT_A_POLICY = {
-    "retry_after_honoured", "retry_budget", "retry_policy", "backoff", "breaker_legal", "single_flight_refresh",
-    "thundering_herd",
-}  # fmt: skip
-"""They hold a client to what it declares; tests/oracles/test_sensitivity.py shows that each sees one change."""
+TAKES_MANY_CLIENTS = {"thundering_herd"}
+"""A scenario has one client; tests/oracles/test_sensitivity.py makes a crowd of more."""
 
 
 def test_every_oracle_has_a_planted_bug_that_it_sees() -> None:
-    assert {case.killed_by for case in CASES} == set(ORACLES) - {"not_vacuous"} - ABOUT_A_POLICY
+    assert {case.killed_by for case in CASES} == set(ORACLES) - {"not_vacuous"} - TAKES_MANY_CLIENTS
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.plant.__name__}-{case.killed_by}")

@@ -1,9 +1,8 @@
-"""Tokens and the rate gate: what every request of the careful client passes through."""
+"""Tokens and limits: what every request of the careful client passes through."""
 
 from __future__ import annotations
 
 import asyncio
-from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from faultline.faults import Disconnect, LostResponse, StatusStorm, TokenExpiry
 from faultline.history.event import Received
 from faultline.oracles import ORACLES
 from faultline.session import Session
-from targets import rate_gate
-from targets.rate_gate import RateGate, Window, retry_after_s
 
 from .conftest import ORDER, on_stage, until
 
@@ -79,83 +76,7 @@ async def test_a_token_that_is_never_accepted_is_not_tried_for_ever(faultline: S
         await until(lambda: stage.orders, within_s=30)
 
 
-# The rate gate
-
-
-@pytest.mark.parametrize(
-    ("value", "date", "expected"),
-    [
-        ("2", None, 2.0),
-        (" 120 ", None, 120.0),
-        ("0", None, 0.0),
-        ("9" * 30, None, rate_gate.RETRY_AFTER_MAX_S),
-        (formatdate(1000, usegmt=True), formatdate(970, usegmt=True), 30.0),
-        (formatdate(900, usegmt=True), formatdate(970, usegmt=True), 0.0),
-        (None, None, None),
-        ("", None, None),
-        ("soon", None, None),
-        ("-5", None, None),
-        ("1.5", None, None),
-        ("²", None, None),
-        ("Sun, 99 Foo 2026 99:99:99 GMT", None, None),
-    ],
-)
-def test_retry_after_is_read_in_both_forms_and_nonsense_is_not(
-    value: str | None, date: str | None, expected: float | None
-) -> None:
-    assert retry_after_s(value, date) == expected
-
-
-async def test_a_date_without_the_venues_own_is_read_against_our_clock(faultline: Session) -> None:
-    import time
-
-    assert retry_after_s(formatdate(time.time() + 60, usegmt=True)) == pytest.approx(60, abs=1)
-
-
-async def test_no_window_of_the_limit_holds_more_than_it_may(faultline: Session) -> None:
-    gate = RateGate(everybody=Window(5, 1.0), orders=Window(2, 1.0))
-    times: dict[bool, list[float]] = {True: [], False: []}
-
-    async def send(order: bool) -> None:
-        await gate.admit(order=order)
-        times[order].append(faultline.now_s())
-
-    await asyncio.gather(*(send(order) for order in [True] * 6 + [False] * 12))
-    everything = sorted(times[True] + times[False])
-    for sent, limit in ((everything, 5), (times[True], 2)):
-        assert all(late - early >= 1.0 for early, late in zip(sent, sent[limit:], strict=False))
-    assert everything[-1] < 4.5
-
-
-async def test_the_gate_is_silent_for_as_long_as_it_was_asked(faultline: Session) -> None:
-    gate = RateGate()
-    gate.refused(429, "3")
-    began = faultline.now_s()
-    waiting = asyncio.create_task(gate.admit())
-    await asyncio.sleep(2)
-    gate.refused(429, "5")
-    await waiting
-    assert 7 <= faultline.now_s() - began < 7.1
-
-
-@pytest.mark.parametrize(("status", "first_s"), [(429, 1), (418, 5)])
-async def test_without_a_hint_the_pauses_grow_until_a_request_is_served(
-    faultline: Session, status: int, first_s: float
-) -> None:
-    gate = RateGate()
-
-    async def pause_s() -> float:
-        gate.refused(status, None)
-        began = faultline.now_s()
-        await gate.admit()
-        return faultline.now_s() - began
-
-    pauses = [await pause_s() for _ in range(3)]
-    assert all(
-        low <= pause <= 1.25 * low for low, pause in zip((first_s, 2 * first_s, 4 * first_s), pauses, strict=True)
-    )
-    gate.served()
-    assert await pause_s() <= 1.25 * first_s
+# Limits
 
 
 @pytest.mark.parametrize("form", ["seconds", "http_date", "garbage", "none"])
