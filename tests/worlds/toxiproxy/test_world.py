@@ -28,6 +28,7 @@ from faultline.faults import (
     Timeout,
     Truncate,
 )
+from faultline.faults.chance import Chance
 from faultline.history.event import Answer, Contracted
 from faultline.oracles import NoDuplicates, NoLostIntent
 from faultline.plan import Plan
@@ -107,12 +108,17 @@ def test_bytes_are_late_and_only_while_it_lasts(through: Make) -> None:
     assert answers["I3"] - 1.0 < 0.2
 
 
-def test_the_share_of_a_toxicity_is_known(through: Make) -> None:
-    done = run(through(Latency(on="rest", delay_s=0.01, direction="down", probability=0.5), target=CAREFUL), 0)
+@pytest.mark.parametrize("hit", [True, False])
+def test_a_receipt_is_for_a_connection_that_the_toxicity_hits(through: Make, hit: bool) -> None:
+    def hits(seed: int, ordinal: int) -> bool:
+        return Chance(seed, "rest", "latency.downstream").child("connection", ordinal).random() < 0.5
+
+    seed = next(seed for seed in range(100) if hits(seed, 1) == hit)
+    done = run(through(Latency(on="rest", delay_s=0.01, direction="down", probability=0.5)), seed)
     assert done.error is None
-    hit = {receipt.entity for receipt in done.receipts}
-    again = run(through(Latency(on="rest", delay_s=0.01, direction="down", probability=0.5), target=CAREFUL), 0)
-    assert {receipt.entity for receipt in again.receipts} == hit, "drawn from the seed"
+    struck = {int(receipt.entity) for receipt in done.receipts}
+    assert (1 in struck) == hit
+    assert all(hits(seed, ordinal) for ordinal in struck)
 
 
 def test_what_met_nothing_has_no_receipt(through: Make) -> None:
