@@ -22,6 +22,7 @@ Examples:
   faultline list --tag smoke --json
   faultline list --faults
   faultline list --oracles
+  faultline list --venues
 """
 
 
@@ -29,6 +30,7 @@ Examples:
 @selecting
 @click.option("--faults", "table", flag_value="faults", help="List the faults that a scenario can name.")
 @click.option("--oracles", "table", flag_value="oracles", help="List the oracles that a scenario can name.")
+@click.option("--venues", "table", flag_value="venues", help="List the venue profiles that a scenario can name.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of text.")
 @click.option("-v", "--verbose", is_flag=True, help="What each scenario is about; tracebacks.")
 @click.pass_obj
@@ -43,7 +45,7 @@ def command(
     as_json: bool,
     verbose: bool,
 ) -> int:
-    """List scenarios with their targets, seeds and faults; or the faults and oracles that there are."""
+    """List scenarios with their targets, seeds and faults; or the faults, oracles and venues that there are."""
     from faultline.cli.selection import scenarios
 
     state.verbose = verbose
@@ -104,11 +106,15 @@ def _json(scenario: Scenario) -> dict[str, Any]:
 def _table(table: str, as_json: bool) -> None:
     from faultline.reports.text import columns
 
-    found: Mapping[str, type[Any]]
+    found: Mapping[str, Any]
     if table == "faults":
         from faultline.faults import FAULTS as found  # noqa: N811
-    else:
+    elif table == "oracles":
         from faultline.oracles import ORACLES as found  # noqa: N811
+    else:
+        from faultline.venues import PROFILES
+
+        found = {name: profile.settings for name, profile in PROFILES.items()}
     about = {name: inspect.cleandoc(each.__doc__ or "").partition("\n\n")[0] for name, each in sorted(found.items())}
     if as_json:
         click.echo(json.dumps(about, indent=1, ensure_ascii=False))

@@ -18,4 +18,5 @@ PROFILE: Final = Profile(
     contract=PaymentsSettings.contract,
     build=PaymentsVenue,
     credentials=("faultline", KEY),
+    tokens=False,
 )

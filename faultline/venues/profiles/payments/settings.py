@@ -11,7 +11,7 @@ from faultline.venues.settings import SETTLE_SLACK_S, RateLimit
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentsSettings:
-    """How the payments API behaves; docs/venues.md has the meaning of each key. Raises ValueError."""
+    """How the payments API (as Stripe) behaves; docs/venues.md has the meaning of each key. Raises ValueError."""
 
     key_life_s: Seconds = 86_400.0
     execution_s: Seconds = 0.0

@@ -22,7 +22,7 @@ _SYMBOL: Final = re.compile(r"[A-Z0-9]{1,8}")
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectXSettings(TradingSettings, HubTimes):
-    """How the gateway behaves; docs/venues.md has the meaning of each key. Raises ValueError."""
+    """How a ProjectX gateway (TopstepX) behaves; docs/venues.md has the meaning of each key. Raises ValueError."""
 
     symbols: tuple[str, ...] = ("NQ", "ES")
     account: int = 1
