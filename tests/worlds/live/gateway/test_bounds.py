@@ -266,5 +266,5 @@ async def test_a_connection_that_ended_while_idle_or_said_more_than_it_was_asked
                 await until(lambda: all(each.transport.is_closing() for each in pool._idle))
             # The third stays open, and is too old for a request that changes something.
             for each in pool._idle:
-                each.active_s -= IDLE_FOR_CHANGES_S
+                each.active_s -= IDLE_FOR_CHANGES_S + 1.0
         assert seen == [1, 2, 3, 4]
