@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from faultline.faults.actions import Cut, Drop, Duplicate, Hold, Reply
-from faultline.history.event import Answered, Connected, Delivered, Received
+from faultline.faults.actions import Cut, Drop, Duplicate, FillPart, Hold, Reply
+from faultline.history.event import Answered, Connected, Delivered, Intent, Received
 from faultline.venues.profiles.projectx import KEY, USER
 from tests.venues.profiles.kit import REST, STREAM, Stage, played
 
@@ -372,3 +372,21 @@ def test_a_call_that_gets_no_answer_times_out_and_was_carried_out() -> None:
         assert order["customTag"] == "I1"
 
     with_rest(body)
+
+
+def test_partial_fills_are_whole_contracts_and_belong_to_their_intent() -> None:
+    async def body(stage: Stage, rest: Rest) -> None:
+        stage.interceptor._attribution.announce(Intent(0.0, "I1", "place", "NQ", "buy", "4", "101.25"))
+        stage.faults.strike("match", "decide", FillPart(3, 0.1))
+        hub = user_hub(rest.token)
+        async with running(hub):
+            await rest.place(customTag="I1", size=4)
+            await asyncio.sleep(1)
+            assert [trade["size"] for (trade,) in hub.of("GatewayUserTrade")] == [1, 1, 2]
+            orders = [(order["status"], order["fillVolume"]) for (order,) in hub.of("GatewayUserOrder")]
+            assert orders == [(1, 0), (1, 1), (1, 2), (2, 4)]
+
+    stage = with_rest(body)
+    trades = [event.entity for event in stage.of(Delivered) if event.topic == "GatewayUserTrade"]
+    assert trades == ["I1/1", "I1/2", "I1/3"]
+    assert {effect.intent for effect in stage.effects()} == {"I1"}
