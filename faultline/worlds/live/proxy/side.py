@@ -27,7 +27,12 @@ def reset(transport: asyncio.Transport) -> None:
     if bare is not None:
         with suppress(OSError):  # the kernel may have ended it already
             bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-    transport.abort()
+    if transport.get_write_buffer_size():
+        # uvloop 0.22 never ends a transport that is aborted in the turn of the loop in which it was written to; and
+        # what was written before a reset should go out first, as far as it can.
+        asyncio.get_running_loop().call_soon(transport.abort)
+    else:
+        transport.abort()
 
 
 class TurnedAway(asyncio.Protocol):
