@@ -15,7 +15,7 @@ from faultline.history.event import Answered, Connected, Delivered, Intent, Rece
 from faultline.venues.profiles.projectx import KEY, USER
 from tests.venues.profiles.kit import REST, STREAM, Stage, played
 
-pysignalr = pytest.importorskip("pysignalr.client", reason="pysignalr is not installed: the hubs are proven with it")
+pytestmark = pytest.mark.usefixtures("pysignalr")
 
 NQ = "CON.F.US.NQ.Z26"
 ORDER = {"accountId": 1, "contractId": NQ, "type": 1, "side": 0, "size": 3, "limitPrice": 101.25}
@@ -46,8 +46,9 @@ class HubClient:
     """A pysignalr client that subscribes when it opens, and remembers."""
 
     def __init__(self, hub: str, token: str, subscribe: dict[str, list[Any]], events: tuple[str, ...]) -> None:
-        url = f"{STREAM.replace('ws', 'http', 1)}/hubs/{hub}?access_token={token}"
-        self.client = pysignalr.SignalRClient(url)
+        from pysignalr.client import SignalRClient
+
+        self.client = SignalRClient(f"{STREAM.replace('ws', 'http', 1)}/hubs/{hub}?access_token={token}")
         self.subscribe = subscribe
         self.told: list[tuple[str, Any]] = []
         self.completed: list[str] = []
