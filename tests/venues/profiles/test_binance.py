@@ -185,6 +185,33 @@ def test_queries_know_their_windows_and_pages() -> None:
     played("binance", body, read_lag_s=0.0)
 
 
+def test_a_query_answers_from_one_moment_of_the_past() -> None:
+    async def body(stage: Stage) -> None:
+        order_id = by_query(stage, "POST", ORDER, LIMIT)[1]["orderId"]
+        await asyncio.sleep(1.2)
+        about = {"symbol": "BTCUSDT", "orderId": order_id}
+        told = ("status", "executedQty", "cummulativeQuoteQty")
+        before = by_query(stage, "GET", ORDER, about)[1]
+        assert [before[name] for name in told] == ["NEW", "0.00000000", "0.00000000"]
+        assert before["updateTime"] == before["time"]
+        await asyncio.sleep(1)
+        after = by_query(stage, "GET", ORDER, about)[1]
+        assert [after[name] for name in told] == ["FILLED", "1.00000000", "99.50000000"]
+        assert after["updateTime"] - after["time"] == 1000
+
+    played("binance", body, fill_delay_s=1.0, read_lag_s=0.5)
+
+
+def test_a_parameter_that_changes_the_weight_is_part_of_the_endpoint() -> None:
+    def body(stage: Stage) -> None:
+        for limit, name in ((100, ""), (101, "?limit=500"), (1000, "?limit=1000"), (5000, "?limit=5000")):
+            request = Request("GET", "/api/v3/depth", {"symbol": "BTCUSDT", "limit": str(limit)})
+            assert stage.venue.endpoint(request) == f"GET /api/v3/depth{name}"
+        assert stage.venue.endpoint(Request("GET", "/api/v3/depth")) == "GET /api/v3/depth"
+
+    at_once(body)
+
+
 def call(method: str, **params: Any) -> str:
     return json.dumps({"id": "1", "method": method, "params": params})
 

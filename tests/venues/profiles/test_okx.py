@@ -137,9 +137,15 @@ def test_a_request_past_its_deadline_is_discarded() -> None:
 
 def test_a_cancel_on_its_way_shows_nowhere_and_may_lose() -> None:
     async def body(stage: Stage) -> None:
+        ear = Ear("/ws/v5/private")
+        stage.venue.connected(ear)
+        stage.venue.received(ear, login(stage))
+        stage.venue.received(ear, ORDERS)
         order_id = ask(stage, "POST", ORDER, LIMIT)[1]["data"][0]["ordId"]
         about = {"instId": "BTC-USDT", "ordId": order_id}
+        assert len(ear.take()) == 3
         assert ask(stage, "POST", CANCEL, about)[1]["code"] == "0"
+        assert ear.take() == []
         shown = ask(stage, "GET", f"{ORDER}?instId=BTC-USDT&ordId={order_id}")[1]["data"][0]
         assert (shown["state"], shown["accFillSz"]) == ("live", "0")
         assert ask(stage, "POST", CANCEL, about)[1]["data"][0]["sCode"] == "51410"
