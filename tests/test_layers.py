@@ -11,6 +11,7 @@ PACKAGE = ROOT / "faultline"
 
 LAYERS = [
     {"errors", "units"},
+    {"plugins"},
     {"history"},
     {"faults"},
     {"oracles"},

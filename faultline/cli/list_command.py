@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,6 +14,7 @@ from faultline.cli.selection import Selection, read_params, selecting
 
 if TYPE_CHECKING:
     from faultline.cli.app import State
+    from faultline.plugins import Table
     from faultline.scenario.model import Scenario
 
 EPILOG: Final = """\b
@@ -23,6 +24,7 @@ Examples:
   faultline list --faults
   faultline list --oracles
   faultline list --venues
+  faultline list --reports
 """
 
 
@@ -31,6 +33,7 @@ Examples:
 @click.option("--faults", "table", flag_value="faults", help="List the faults that a scenario can name.")
 @click.option("--oracles", "table", flag_value="oracles", help="List the oracles that a scenario can name.")
 @click.option("--venues", "table", flag_value="venues", help="List the venue profiles that a scenario can name.")
+@click.option("--reports", "table", flag_value="reports", help="List the reports that --report can name.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of text.")
 @click.option("-v", "--verbose", is_flag=True, help="What each scenario is about; tracebacks.")
 @click.pass_obj
@@ -45,7 +48,10 @@ def command(
     as_json: bool,
     verbose: bool,
 ) -> int:
-    """List scenarios with their targets, seeds and faults; or the faults, oracles and venues that there are."""
+    """List scenarios with their targets, seeds and faults; or the faults, oracles, venues and reports that there are.
+
+    What an installed package adds is marked with the package's name.
+    """
     from faultline.cli.selection import scenarios
 
     state.verbose = verbose
@@ -106,18 +112,25 @@ def _json(scenario: Scenario) -> dict[str, Any]:
 def _table(table: str, as_json: bool) -> None:
     from faultline.reports.text import columns
 
-    found: Mapping[str, Any]
+    found: Table[Any]
     if table == "faults":
         from faultline.faults import FAULTS as found  # noqa: N811
     elif table == "oracles":
         from faultline.oracles import ORACLES as found  # noqa: N811
+    elif table == "venues":
+        from faultline.venues import PROFILES as found  # noqa: N811
     else:
-        from faultline.venues import PROFILES
-
-        found = {name: profile.settings for name, profile in PROFILES.items()}
-    about = {name: inspect.cleandoc(each.__doc__ or "").partition("\n\n")[0] for name, each in sorted(found.items())}
+        from faultline.reports.table import REPORTS as found  # noqa: N811
+    about = {name: _about(each) for name, each in sorted(found.items())}
+    for name, origin in found.added.items():
+        about[name] += f" [{origin.distribution}]"
     if as_json:
         click.echo(json.dumps(about, indent=1, ensure_ascii=False))
         return
     for line in columns([(name, " ".join(text.replace("``", "").split())) for name, text in about.items()]):
         click.echo(line)
+
+
+def _about(named: Any) -> str:
+    """The first paragraph of what it says of itself; of a venue, of its settings."""
+    return inspect.cleandoc(getattr(named, "settings", named).__doc__ or "").partition("\n\n")[0]

@@ -1,11 +1,12 @@
 """Faults: pure decisions, the closed list of actions they answer with, and who decides.
 
-:data:`FAULTS` is the table of the kinds that a scenario file can name. A new fault is one class and one line here.
+:data:`FAULTS` is the table of the kinds that a scenario file can name. A new fault is one class and one line here, or
+one entry point of another package (:mod:`faultline.plugins`).
 """
 
 from __future__ import annotations
 
-from faultline.faults.base import Fault
+from faultline.faults.base import Fault, why_no_fault
 from faultline.faults.body import MalformedBody
 from faultline.faults.closed import Ban, Maintenance
 from faultline.faults.connection import HalfOpen, ResetPeer, Truncate
@@ -24,8 +25,9 @@ from faultline.faults.store import StoreError
 from faultline.faults.target import Crash, Pause, Restart
 from faultline.faults.unknown import UnknownStatus
 from faultline.faults.venue import PartialFill, Reject, SlowFill, StaleRead, TokenExpiry
+from faultline.plugins import Table
 
-FAULTS: dict[str, type[Fault]] = {
+_SHIPPED: dict[str, type[Fault]] = {
     "ban": Ban,
     "bandwidth": Bandwidth,
     "cancel_race": CancelRace,
@@ -71,6 +73,9 @@ FAULTS: dict[str, type[Fault]] = {
     "truncate": Truncate,
     "unknown_status": UnknownStatus,
 }
+
+FAULTS: Table[type[Fault]] = Table("faultline.faults", _SHIPPED, why_no_fault)
+"""Every fault by its kind: ours, and those of installed packages."""
 
 __all__ = [
     "FAULTS",

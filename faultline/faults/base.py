@@ -226,6 +226,16 @@ class Fault(When, ABC):
         return self.actions(moment, chance)
 
 
+def why_no_fault(name: str, found: object) -> str:
+    """Why ``found`` cannot be the fault called ``name``, or the empty string."""
+    if not (isinstance(found, type) and issubclass(found, Fault)):
+        return "is no subclass of faultline.faults.Fault"
+    lacking = [each for each in ("kind", "plane", "phases") if not hasattr(found, each)]
+    if lacking or getattr(found, "__abstractmethods__", None):
+        return f"is not complete: it has no {', '.join([*lacking, *sorted(found.__abstractmethods__)])}"
+    return "" if found.kind == name else f"calls itself {found.kind!r} (kind); both names must be the same"
+
+
 _COUNTS = frozenset({"nth", "attempt", "first"})
 _HOW_OFTEN = frozenset({"nth", "first", "probability", "at_s", "every_s", "for_s", "during_s"})
 

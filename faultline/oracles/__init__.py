@@ -37,7 +37,7 @@ from types import MappingProxyType
 from typing import Final
 
 from faultline.oracles.backoff import Backoff
-from faultline.oracles.base import Finding, Oracle, Verdict, VerdictName, verdict
+from faultline.oracles.base import Finding, Oracle, Verdict, VerdictName, verdict, why_no_oracle
 from faultline.oracles.breaker_legal import BreakerLegal
 from faultline.oracles.fills_conserved import FillsConserved
 from faultline.oracles.latency import Latency
@@ -59,8 +59,10 @@ from faultline.oracles.single_flight import SingleFlightRefresh
 from faultline.oracles.thundering_herd import ThunderingHerd
 from faultline.oracles.token_valid_at_send import TokenValidAtSend
 from faultline.oracles.vacuity import Evidence, NotVacuous, inconclusive
+from faultline.plugins import Table
 
-ORACLES: Final[Mapping[str, type[Oracle]]] = MappingProxyType(
+ORACLES: Final[Table[type[Oracle]]] = Table(
+    "faultline.oracles",
     {
         oracle.name: oracle
         for oracle in (
@@ -86,9 +88,11 @@ ORACLES: Final[Mapping[str, type[Oracle]]] = MappingProxyType(
             Latency,
             NotVacuous,
         )
-    }
+    },
+    why_no_oracle,
 )
-"""Every oracle by the name that a scenario calls it. Parameters are the fields of the class."""
+"""Every oracle by the name that a scenario calls it: ours, and those of installed packages. Parameters are the fields
+of the class."""
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"no_loss": ("no_lost_intent", "no_lost_ack", "no_lost_events")}

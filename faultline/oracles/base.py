@@ -7,6 +7,7 @@ tell: an effect that nobody can be tied to, or nothing to judge. Unknown never c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from typing import ClassVar, Literal, Protocol
 
 import msgspec
@@ -115,6 +116,16 @@ def last_fault_t(history: History) -> float:
         over = struck[-1].t if struck else 0.0
     boots = history.of(Boot)
     return max(over, boots[-1].t) if len(boots) > 1 else over
+
+
+def why_no_oracle(name: str, found: object) -> str:
+    """Why ``found`` cannot be the oracle called ``name``, or the empty string."""
+    if not (isinstance(found, type) and callable(getattr(found, "judge", None)) and is_dataclass(found)):
+        return "is no dataclass with a method judge(history)"
+    own = getattr(found, "name", None)
+    if own != name:
+        return f"calls itself {own!r} (name); both names must be the same"
+    return "" if isinstance(getattr(found, "checks", None), tuple) else "has no tuple checks"
 
 
 def seconds(t: float) -> str:

@@ -42,3 +42,10 @@ class Profile:
     build: Callable[[Any, Context, History, Attribution, Injector, Aliases], SimulatedVenue]
     credentials: tuple[str, str] = ("client", "secret")
     tokens: bool = True
+
+
+def why_no_profile(name: str, found: object) -> str:
+    """Why ``found`` cannot be the venue profile called ``name``, or the empty string."""
+    if not isinstance(found, Profile):
+        return "is no faultline.venues.Profile"
+    return "" if found.name == name else f"calls itself {found.name!r} (name); both names must be the same"
