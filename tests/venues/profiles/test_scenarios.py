@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from faultline.errors import FaultlineError, ScenarioError, UnsupportedFault
+from faultline.history.event import Struck
 from faultline.plan import Plan, make_plan
 from faultline.runner import run
 from faultline.scenario.load import loads
@@ -87,3 +88,19 @@ def test_the_oracle_sees_the_double_fill_of_a_client_that_trusts_its_id(
     played = run(plan_of(venue, fault, f"traders.py:{client}", order_type=order_type), 1)
     (judged,) = [judged for judged in played.verdicts if judged.oracle == "no_duplicates"]
     assert judged.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "unknown_status: {says: binance -1007, probability: 50%}",
+        "maintenance: {during: [1s, 3s]}",
+        "ban: {during: [1s, 3s]}",
+    ],
+)
+def test_a_run_against_a_profile_is_the_same_to_the_bit_each_time(fault: str) -> None:
+    pytest.importorskip("ccxt", reason="the client of this test trades through ccxt")
+    once, again = (run(plan_of("binance", fault, "traders.py:Looks", order_type="market"), 5) for _ in range(2))
+    assert once.error is None
+    assert once.history.of(Struck)
+    assert once.history.digest == again.history.digest
