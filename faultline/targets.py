@@ -18,9 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
+import msgspec
+
 from faultline.errors import TargetError, UsageError
 from faultline.history.contract import OPEN_STATES, TERMINAL_STATES
-from faultline.history.event import Belief, OrderBelief, Outcome
+from faultline.history.event import AlertBelief, Belief, OrderBelief, Outcome
 from faultline.worlds.command import Command
 
 OUTCOMES: Final[Mapping[str, Outcome]] = {
@@ -64,7 +66,8 @@ class OrdersTarget(Protocol):
 
     def snapshot(self) -> Mapping[str, Any]:
         """What it believes now: ``orders`` (by intent: ``order_id``, ``status``, ``filled``), ``positions`` (by
-        symbol), ``fills`` (ids in the order in which they were applied, repeats included), ``stale``."""
+        symbol), ``fills`` (ids in the order in which they were applied, repeats included), ``stale``, ``alerts`` (those
+        raised, in order: ``key``, ``level``, ``resolved``)."""
         ...
 
 
@@ -218,6 +221,7 @@ class BeliefReader:
         self._positions: dict[str, str] = {}
         self._positions_as_told: dict[Any, Any] = {}
         self._fills = 0
+        self._alerts = 0
         self._stale = False
 
     def read(self, target: OrdersTarget, incarnation: int, t: float, *, final: bool = False) -> Belief | None:
@@ -233,14 +237,16 @@ class BeliefReader:
             positions = self._changed_positions(_mapping(view.get("positions", {}), "positions"))
             fills = self._new_fills(view.get("fills", ()))
             stale = bool(view.get("stale", False))
+            alerts = self._new_alerts(view["alerts"]) if "alerts" in view else msgspec.UNSET
         except Exception as error:
             wrong = str(error) if isinstance(error, _Shape) else f"it raised {type(error).__name__}: {error}"
             raise TargetError(f"{type(target).__name__}.snapshot(): {wrong}; see docs/targets.md") from error
-        if not (orders or positions or fills or final or stale != self._stale):
+        if not (orders or positions or fills or alerts or final or stale != self._stale):
             return None
         self._fills += len(fills)
+        self._alerts += len(alerts or ())
         self._stale = stale
-        return Belief(t, incarnation, orders, positions, fills, final, stale)
+        return Belief(t, incarnation, orders, positions, fills, final, stale, alerts)
 
     def _changed_orders(self, orders: Mapping[Any, Any]) -> tuple[OrderBelief, ...]:
         known = self._orders
@@ -277,6 +283,18 @@ class BeliefReader:
         if not isinstance(fills, Sequence) or isinstance(fills, str):
             raise _Shape(f"fills is {_named(fills)}, not a list of ids")
         return tuple(str(fill) for fill in fills[self._fills :])
+
+    def _new_alerts(self, alerts: Any) -> tuple[AlertBelief, ...]:
+        if not isinstance(alerts, Sequence) or isinstance(alerts, str):
+            raise _Shape(f"alerts is {_named(alerts)}, not a list of alerts")
+        return tuple(_alert(alert) for alert in alerts[self._alerts :])
+
+
+def _alert(alert: Any) -> AlertBelief:
+    told = _mapping(alert, "an alert")
+    if not told.get("key") or not told.get("level"):
+        raise _Shape(f"an alert is {_named(alert)}; it needs a key and a level")
+    return AlertBelief(str(told["key"]), str(told["level"]), bool(told.get("resolved", False)))
 
 
 def _told(order: Mapping[Any, Any]) -> tuple[object, object, object]:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from faultline.errors import FaultlineError, TargetError, UsageError
-from faultline.history.event import OrderBelief
+from faultline.history.event import AlertBelief, OrderBelief
 from faultline.targets import BeliefReader, OrdersTarget, TargetRef
 
 WHOLE = """
@@ -242,6 +243,17 @@ def test_the_clients_own_doubt_is_a_change() -> None:
     assert reader.read({"stale": True}).stale is True
 
 
+def test_alerts_are_told_as_they_are_raised_and_who_tells_none_leaves_no_trace() -> None:
+    reader = Reader()
+    late = {"key": "late", "level": "warning"}
+    assert b"alerts" not in msgspec.json.encode(reader.read(orders(I1="new")))
+    assert reader.read({"alerts": [late]}).alerts == (AlertBelief("late", "warning"),)
+    assert reader.read({"alerts": [late]}) is None
+    over = reader.read({"alerts": [late, {**late, "resolved": True}]})
+    assert over.alerts == (AlertBelief("late", "warning", resolved=True),)
+    assert reader.read({"alerts": [late]}, 2).alerts == (AlertBelief("late", "warning"),)
+
+
 @pytest.mark.parametrize(
     ("view", "said"),
     [
@@ -258,6 +270,9 @@ def test_the_clients_own_doubt_is_a_change() -> None:
         ({"fills": None}, "fills"),
         ({"fills": {"f1"}}, "fills"),
         ({"fills": "f1"}, "fills"),
+        ({"alerts": "late"}, "alerts"),
+        ({"alerts": ["late"]}, "an alert"),
+        ({"alerts": [{"key": "late"}]}, "a key and a level"),
     ],
 )
 def test_a_snapshot_of_another_shape_says_what_is_wrong_with_it(view: Any, said: str) -> None:

@@ -82,11 +82,20 @@ class OrderBelief(msgspec.Struct, frozen=True):
     order: str = ""
 
 
+class AlertBelief(msgspec.Struct, frozen=True):
+    """An alert that the client says it raised: ``key`` names the condition; ``resolved`` says that it is over."""
+
+    key: str
+    level: str
+    resolved: bool = False
+
+
 class Belief(Event, frozen=True, tag="belief"):
     """What the client thinks is true: only what changed since the last belief of this incarnation.
 
     ``fills`` are the ids of fills newly applied, once per application (a fill applied twice is there twice).
-    ``stale`` is the client's own admission that its view may be old.
+    ``stale`` is the client's own admission that its view may be old. ``alerts`` are those newly raised; a client that
+    tells none has no such field in its history.
     """
 
     incarnation: int
@@ -95,6 +104,7 @@ class Belief(Event, frozen=True, tag="belief"):
     fills: tuple[str, ...] = ()
     final: bool = False
     stale: bool = False
+    alerts: tuple[AlertBelief, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Boot(Event, frozen=True, tag="boot"):

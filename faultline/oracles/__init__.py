@@ -8,9 +8,12 @@ no_lost_intent         every intent took effect, or its caller was told that it 
 no_lost_ack            what was answered ok is there, and the client still knows it      C3
 no_lost_events         the client knows of everything that happened to its orders        C4 C5 C7
 fills_conserved        fills, quantities and positions add up on both sides              C8
-legal_order_states     orders and beliefs only take steps that the contract allows       C10 C14
+counter_bounds         what is counted lies between what must and what can be            C9
+legal_order_states     orders and beliefs only take steps that the contract allows       C6 C10 C14 C30
+read_your_writes       what was answered ok is not denied by a later view                C15
 reconciled             the belief is the truth at the end, and never ahead of it         C11 C12 C13
 resolved_unknowns      what the client did not know it found out, and right              C2 C11
+crash_consistent       a new process comes up and stands by what the dead one said       C27
 recovers               every caller is answered soon after the last fault                C17 C28
 no_stuck_tasks         nothing waits for ever, no exception disappears                   C17
 rate_limit_respected   sends keep within the limits and wait when told to                C20 C21
@@ -22,6 +25,8 @@ breaker_legal          an open breaker sends nothing, a half-open one only probe
 single_flight_refresh  a token is renewed by one request at a time, when it has to be    C19
 thundering_herd        clients that lost the same venue do not all come back at once     C25
 token_valid_at_send    no token is used that the client could know to be dead            C18
+exposure_bounded       what could come to be owned never exceeds what may be             C31
+alerts_delivered       each condition is told of in time, once, and for itself           C33
 latency                percentiles of the time to an answer are within bounds            C28
 not_vacuous            something struck, so that the others could have failed            V
 =====================  ================================================================  ===========
@@ -36,9 +41,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from faultline.oracles.alerts_delivered import AlertsDelivered
 from faultline.oracles.backoff import Backoff
 from faultline.oracles.base import Finding, Oracle, Verdict, VerdictName, verdict, why_no_oracle
 from faultline.oracles.breaker_legal import BreakerLegal
+from faultline.oracles.counter_bounds import CounterBounds
+from faultline.oracles.crash_consistent import CrashConsistent
+from faultline.oracles.exposure_bounded import ExposureBounded
 from faultline.oracles.fills_conserved import FillsConserved
 from faultline.oracles.latency import Latency
 from faultline.oracles.legal_order_states import LegalOrderStates
@@ -49,6 +58,7 @@ from faultline.oracles.no_lost_events import NoLostEvents
 from faultline.oracles.no_lost_intent import NoLostIntent
 from faultline.oracles.no_stuck_tasks import NoStuckTasks
 from faultline.oracles.rate_limit import RateLimitRespected
+from faultline.oracles.read_your_writes import ReadYourWrites
 from faultline.oracles.reconciled import Reconciled
 from faultline.oracles.recovers import Recovers
 from faultline.oracles.resolved_unknowns import ResolvedUnknowns
@@ -71,9 +81,12 @@ ORACLES: Final[Table[type[Oracle]]] = Table(
             NoLostAck,
             NoLostEvents,
             FillsConserved,
+            CounterBounds,
             LegalOrderStates,
+            ReadYourWrites,
             Reconciled,
             ResolvedUnknowns,
+            CrashConsistent,
             Recovers,
             NoStuckTasks,
             RateLimitRespected,
@@ -85,6 +98,8 @@ ORACLES: Final[Table[type[Oracle]]] = Table(
             SingleFlightRefresh,
             ThunderingHerd,
             TokenValidAtSend,
+            ExposureBounded,
+            AlertsDelivered,
             Latency,
             NotVacuous,
         )
@@ -102,9 +117,13 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 __all__ = [
     "GROUPS",
     "ORACLES",
+    "AlertsDelivered",
     "Backoff",
     "BreakerLegal",
+    "CounterBounds",
+    "CrashConsistent",
     "Evidence",
+    "ExposureBounded",
     "FillsConserved",
     "Finding",
     "Latency",
@@ -118,6 +137,7 @@ __all__ = [
     "NotVacuous",
     "Oracle",
     "RateLimitRespected",
+    "ReadYourWrites",
     "Reconciled",
     "Recovers",
     "ResolvedUnknowns",

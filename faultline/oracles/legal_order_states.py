@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -10,7 +10,7 @@ from typing import ClassVar
 from faultline.history import History
 from faultline.history.contract import OPEN_STATES, TERMINAL_STATES
 from faultline.history.event import Belief, Effect, OrderBelief
-from faultline.history.ledger import amount
+from faultline.history.ledger import OrderRecord, amount
 from faultline.oracles.agreement import UNSURE
 from faultline.oracles.base import Finding, Verdict, described, plural, seconds, verdict
 
@@ -21,12 +21,14 @@ class LegalOrderStates:
 
     The venue is held to single steps. A client samples, so it may skip states; it may be unsure, may let an ended
     order go, and marks ``pending_cancel`` by itself; but it must not take an order out of an ending that the
-    contract does not lead out of, nor count fewer filled than before. A process that starts again starts afresh.
-    Each finding says whose step it was.
+    contract does not lead out of, nor count fewer filled than before, not even by way of not knowing. So what an old
+    snapshot or an overtaken message does to newer state is seen, and so is an order that the client had, lost from
+    its view and has again while it was live all the time. A process that starts again starts afresh. Each finding
+    says whose step it was.
     """
 
     name: ClassVar[str] = "legal_order_states"
-    checks: ClassVar[tuple[str, ...]] = ("C10", "C14")
+    checks: ClassVar[tuple[str, ...]] = ("C6", "C10", "C14", "C30")
 
     def judge(self, history: History) -> Verdict:
         """Fails on an illegal step of either side; unknown when there was no order."""
@@ -91,21 +93,46 @@ def _venue_steps(history: History, automaton: frozenset[tuple[str, str]]) -> tup
 
 def _client_steps(history: History, after: Mapping[str, frozenset[str]]) -> tuple[list[Finding], int]:
     views: dict[str, OrderBelief] = {}
+    most: dict[str, OrderBelief] = {}
+    let_go: dict[str, float] = {}
+    ledger = history.ledger
+    changed = {intent.of for intent in ledger.intents.values() if intent.of}
     findings: list[Finding] = []
     incarnation = count = 0
     for belief in history.of(Belief):
         if belief.incarnation != incarnation:
             incarnation = belief.incarnation
-            views = {}
+            views, most, let_go = {}, {}, {}
         for view in belief.orders:
             count += 1
-            was = views.get(view.intent)
-            views[view.intent] = view
-            wrong = _wrong_view(was, view, after)
+            intent = view.intent
+            was = views.get(intent)
+            views[intent] = view
+            wrong = _wrong_view(was, view, after) or _fewer(most.get(intent), view)
+            if view.state == "absent":
+                if not belief.stale and was is not None and was.state in OPEN_STATES and intent not in changed:
+                    let_go[intent] = belief.t
+            elif (gone_t := let_go.pop(intent, None)) is not None and _live(view, ledger.orders_of(intent), belief.t):
+                wrong = wrong or f"lost from its view at {seconds(gone_t)} what it has again, and was live,"
+            if view.state not in UNSURE and view.state != "absent":
+                most[intent] = view
             if wrong:
                 what = f"the client {wrong} for {described(history.ledger, view.intent)} at {seconds(belief.t)}"
                 findings.append(Finding(what, belief.t, view.intent))
     return findings, count
+
+
+def _live(view: OrderBelief, orders: Sequence[OrderRecord], t: float) -> bool:
+    return view.state in OPEN_STATES and any(order.ended_t is None or order.ended_t > t for order in orders)
+
+
+def _fewer(sure: OrderBelief | None, view: OrderBelief) -> str:
+    """Whether the last view that the client was sure of had more filled."""
+    if sure is None or view.state in UNSURE or view.state == "absent":
+        return ""
+    if sure.filled != view.filled and amount(sure.filled) > amount(view.filled):
+        return f"went back from {sure.filled} filled to {view.filled}"
+    return ""
 
 
 def _wrong_view(was: OrderBelief | None, view: OrderBelief, after: Mapping[str, frozenset[str]]) -> str:
@@ -116,8 +143,6 @@ def _wrong_view(was: OrderBelief | None, view: OrderBelief, after: Mapping[str, 
         return f"used the state {state!r}, which the contract does not have,"
     if was is None or was.state not in after:
         return ""  # from nothing, or from not knowing, anything can be found out
-    if was.filled != view.filled and state not in UNSURE and amount(was.filled) > amount(view.filled):
-        return f"went back from {was.filled} filled to {view.filled}"
     if state == was.state:
         return ""
     if was.state in TERMINAL_STATES or state not in UNSURE:

@@ -8,6 +8,7 @@ import pytest
 
 from faultline.history import Contract, History
 from faultline.history.event import (
+    AlertBelief,
     Answer,
     Answered,
     Belief,
@@ -69,6 +70,10 @@ class Story:
 
     def place(self, intent: str, quantity: str = "4", price: str = "100.25", side: str = "buy") -> Story:
         return self._want(Intent(self.t, intent, "place", "NQ", side, quantity, price))
+
+    def command(self, intent: str, op: str) -> Story:
+        """``kill`` or ``flatten``."""
+        return self._want(Intent(self.t, intent, op))
 
     def cancel(self, intent: str, of: str) -> Story:
         return self._want(Intent(self.t, intent, "cancel", of=of))
@@ -146,20 +151,24 @@ class Story:
     def token_ended(self, name: str) -> Story:
         return self.add(TokenEnded(self.t, name))
 
-    def struck(self, fault: str = "lost_response") -> Story:
+    def struck(self, fault: str = "lost_response", action: str = "Cut()") -> Story:
         self.strikes += 1
-        return self.add(Struck(self.t, self.strikes, fault, "message", "POST /orders", "I1", 1, "after", "Cut()"))
+        return self.add(Struck(self.t, self.strikes, fault, "message", "POST /orders", "I1", 1, "after", action))
 
     # The client's view: "I1 filled 4", "I2 unknown"
 
-    def believe(self, *views: str, fills=(), positions=None, final: bool = False) -> Story:
+    def believe(self, *views: str, fills=(), positions=None, final: bool = False, stale: bool = False) -> Story:
         orders = []
         for view in views:
             intent, state, *filled = view.split()
             orders.append(OrderBelief(intent, state, *filled))
         self._final = final
         held = tuple((symbol, str(quantity)) for symbol, quantity in (positions or {}).items())
-        return self.add(Belief(self.t, self.incarnation, tuple(orders), held, tuple(fills), final))
+        return self.add(Belief(self.t, self.incarnation, tuple(orders), held, tuple(fills), final, stale))
+
+    def alert(self, *keys: str, level: str = "warning", resolved: bool = False) -> Story:
+        alerts = tuple(AlertBelief(key, level, resolved) for key in keys)
+        return self.add(Belief(self.t, self.incarnation, alerts=alerts))
 
     # Whole passages
 

@@ -153,3 +153,56 @@ def test_the_finding_names_the_intent(story):
     story.place("I1").order("o1", "I1").cancelled("o1").fill("o1", "4")
 
     assert judge(story).findings[0].intent == "I1"
+
+
+# What an old snapshot or an overtaken message does to newer state
+
+
+def test_a_view_that_goes_back_by_way_of_not_knowing_is_seen(story):
+    story.place("I1").order("o1", "I1").fill("o1", "2").believe("I1 partially_filled 2").believe("I1 unknown")
+
+    result = LegalOrderStates().judge(story.believe("I1 partially_filled 1").end())
+
+    assert (result.verdict, result.count) == ("fail", 1)
+    assert "went back from 2 filled to 1" in result.why
+
+
+def test_not_knowing_in_between_is_no_step_back(story):
+    story.place("I1").order("o1", "I1").fill("o1", "2").believe("I1 partially_filled 2").believe("I1 unknown")
+
+    assert LegalOrderStates().judge(story.believe("I1 partially_filled 2").end()).verdict == "pass"
+
+
+def test_a_live_order_that_an_old_snapshot_took_away_for_a_while_is_seen(story):
+    story.place("I1").order("o1", "I1").believe("I1 new").believe("I1 absent").believe("I1 new")
+
+    result = LegalOrderStates().judge(story.end())
+
+    assert result.verdict == "fail"
+    assert "lost from its view at 0.040 s what it has again, and was live," in result.why
+
+
+@pytest.mark.parametrize("why", ["stale", "cancelled by the caller", "ended", "another process", "never back"])
+def test_an_order_may_leave_the_view_for_a_reason(story, why):
+    story.place("I1").order("o1", "I1").believe("I1 new")
+    if why == "cancelled by the caller":
+        story.cancel("C1", of="I1")
+    story.believe("I1 absent", stale=why == "stale")
+    if why == "ended":
+        story.cancelled("o1")
+    if why == "another process":
+        story.crash().boot()
+    if why != "never back":
+        story.believe("I1 new")
+
+    assert LegalOrderStates().judge(story.end()).verdict == "pass"
+
+
+def test_messages_of_one_order_applied_out_of_order_are_seen_and_those_of_two_are_not(story, new_story):
+    story.place("I1").order("o1", "I1").place("I2").order("o2", "I2").fill("o1", "1").fill("o2", "1")
+    story.believe("I2 partially_filled 1").believe("I1 partially_filled 1")
+    back = new_story().place("I1").order("o1", "I1").fill("o1", "1").fill("o1", "3")
+    back.believe("I1 filled 4").believe("I1 partially_filled 1")
+
+    assert LegalOrderStates().judge(story.end()).verdict == "pass"
+    assert LegalOrderStates().judge(back.end()).verdict == "fail"

@@ -6,7 +6,17 @@ import msgspec
 import pytest
 
 from faultline.history import History, RateBucket
-from faultline.history.event import Answer, Answered, Belief, Connected, Effect, Event, Received
+from faultline.history.event import (
+    AlertBelief,
+    Answer,
+    Answered,
+    Belief,
+    Connected,
+    Effect,
+    Event,
+    OrderBelief,
+    Received,
+)
 from faultline.oracles import ORACLES
 
 
@@ -23,6 +33,7 @@ def flawless(new_story) -> list[Event]:
     story.replace("R5", of="I5").replaced("o5", "6", by="R5").answer("R5").fill("o5", "6", "f5")
     story.believe("I5 filled 6", fills=["f5"], positions={"NQ": 18})
     story.place("I6").order("o6", "I6").answer("I6", "info").believe("I6 unknown").believe("I6 new")
+    story.alert("unknown order I6").alert("unknown order I6", resolved=True)
     story.crash().boot()
     fills = [f"f{number}{part}" for number in (1, 2, 3) for part in "ab"]
     views = ["I1 filled 4", "I2 filled 4", "I3 filled 4", "I4 canceled", "I5 filled 6", "I6 new"]
@@ -102,6 +113,7 @@ def test_the_history_without_a_flaw_passes_every_oracle(new_story):
         ({"what": "replace", "order": "o5"}, "no_lost_ack"),
         ({"what": "replace", "order": "o5"}, "fills_conserved"),
         ({"what": "fill", "fill": "f3a"}, "legal_order_states"),
+        ({"what": "fill", "fill": "f2b"}, "counter_bounds"),
     ],
 )
 def test_a_line_missing_from_the_ledger_is_seen(new_story, fields, oracle):
@@ -137,6 +149,7 @@ def test_two_lines_of_the_ledger_in_the_wrong_order_are_seen(new_story, oracle):
     ("changes", "oracle"),
     [
         ({"intent": "I2"}, "no_duplicates"),
+        ({"intent": "I2", "request": 1}, "exposure_bounded"),
         ({"intent": None, "tied_by": ""}, None),
         ({"quantity": "3"}, "fills_conserved"),
     ],
@@ -249,3 +262,41 @@ def test_a_request_sent_earlier_or_with_a_dead_token_is_seen(new_story):
     crowded = alter(crowded, third + 1, sent_t=first.sent_t + 0.02)
     assert verdicts(crowded)["rate_limit_respected"] == "fail"
     assert verdicts(alter(events, third, sent_t=901.0))["token_valid_at_send"] == "fail"
+
+
+def test_views_that_change_places_are_seen(new_story):
+    events = flawless(new_story)
+    later, sooner = (find(events, Belief, fills=(fill,)) for fill in ("f1b", "f1a"))
+
+    result = verdicts(swap(events, sooner, later))
+
+    assert (result["legal_order_states"], result["counter_bounds"]) == ("fail", "fail")
+
+
+def test_a_view_that_denies_an_answer_is_seen(new_story):
+    events = flawless(new_story)
+    denial = Belief(events[find(events, Answer, intent="I6")].t + 0.001, 1, (OrderBelief("I1", "rejected"),))
+    promised = find(events, Answer, intent="I6")
+
+    assert verdicts([*events[: promised + 1], denial, *events[promised + 1 :]])["read_your_writes"] == "fail"
+
+
+def test_a_first_view_after_a_crash_that_lacks_something_is_seen(new_story):
+    events = flawless(new_story)
+    first = max(at for at, event in enumerate(events) if type(event) is Belief and event.orders)
+    fewer = tuple(
+        msgspec.structs.replace(view, filled="3") if view.filled == "4" else view for view in events[first].orders
+    )
+
+    assert verdicts(alter(events, first, orders=fewer))["crash_consistent"] == "fail"
+
+
+def test_an_alert_that_is_told_twice_is_seen(new_story):
+    events = flawless(new_story)
+
+    assert (
+        verdicts(double(events, find(events, Belief, alerts=(AlertBelief("unknown order I6", "warning"),))))[
+            "alerts_delivered"
+        ]
+        == "fail"
+    )
