@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final
+from typing import ClassVar, Final
 
 from targets.resilience.circuit_breaker import CircuitBreakerConfig
 from targets.resilience.config import RateLimits, StateConfig, VenueConfig
@@ -56,11 +56,13 @@ class OrderFlow:
     """The client. Methods are idempotent per ``intent_id``, also across restarts on the same store."""
 
     workload = "orders"
+    config: ClassVar[SystemConfig] = CONFIG
 
     def __init__(self, *, rest_url: str, stream_url: str, store_path: str, client_id: str, client_secret: str) -> None:
-        venue = replace(CONFIG.venue, rest_url=rest_url, client_id=client_id, client_secret=client_secret)
-        stream = replace(CONFIG.signalr, url=stream_url.rstrip("/") + "/stream")
-        self._system = generic_system(replace(CONFIG, venue=venue, signalr=stream, state=StateConfig(store_path)))
+        config = self.config
+        venue = replace(config.venue, rest_url=rest_url, client_id=client_id, client_secret=client_secret)
+        stream = replace(config.signalr, url=stream_url.rstrip("/") + "/stream")
+        self._system = generic_system(replace(config, venue=venue, signalr=stream, state=StateConfig(store_path)))
         self._orders = self._system.order_manager
         self._state = self._system.state_manager
 

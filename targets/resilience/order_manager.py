@@ -74,7 +74,8 @@ class OrderManager:
     """Places, cancels, replaces and follows the orders of one account.
 
     Without a ``venue`` it can be fed by hand: ``_place_order_internal`` has to be replaced then. Without a ``state``
-    it remembers nothing beyond its own life.
+    it remembers nothing beyond its own life. ``admit`` is asked when an order is requested and again at the moment of
+    sending, and refuses it by raising a ResilienceError: what waits for its turn does not outlive a kill switch.
     """
 
     def __init__(
@@ -84,12 +85,14 @@ class OrderManager:
         venue: Venue | None = None,
         state: StateManager | None = None,
         tokens: Readiness | None = None,
+        admit: Callable[[OrderRecord], None] = lambda record: None,
     ) -> None:
         self.config = config
         self.error_handler = error_handler
         self._venue = venue
         self._state = state or StateManager()
         self._owns_state = state is None
+        self._admit = admit
         self._early = EarlyOrders()
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._calls = VenueCalls(error_handler, venue, lambda *order: self._place_order_internal(*order), tokens)
@@ -98,6 +101,7 @@ class OrderManager:
             self._calls,
             early=self._early.take,
             at_work=lambda request_id: request_id in self._workers,
+            admit=admit,
             retry_unsent=config.retry_unsent,
         )
         self._opened = not self._owns_state
@@ -133,14 +137,17 @@ class OrderManager:
     async def place_order(self, request: OrderRequest) -> OrderResponse:
         """Place an order, or tell what became of it when it was asked for before.
 
-        Raises what kept the outcome from being known (ConnectionError, APIError, OrderUncertainError): then it is
-        worked on still. Raises ServiceUnavailableError and other errors without effect when it was not sent and,
-        without ``retry_unsent``, will not be; StateUnavailableError when it could not be written down, and so was
-        not sent either.
+        Raises what ``admit`` raises. Raises what kept the outcome from being known (ConnectionError, APIError,
+        OrderUncertainError): then it is worked on still. Raises ServiceUnavailableError and other errors without
+        effect when it was not sent and, without ``retry_unsent``, will not be; StateUnavailableError when it could not
+        be written down, and so was not sent either.
         """
         await self._open()
         request_id = request.id if request.id and self.config.idempotency_enabled else uuid.uuid4().hex
-        record = self._state.orders.get(request_id) or self._record(request_id, request)
+        known = self._state.orders.get(request_id)
+        record = known or self._record(request_id, request)
+        if known is None:
+            self._admit(record)
         if not record.settled:
             await self._wait(request_id, partial(self._settlement.settle_order, record), self._state.orders)
         settled = self._state.orders[request_id]

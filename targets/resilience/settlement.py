@@ -65,8 +65,8 @@ class Settlement:
     """Works on requests until what became of them is certain.
 
     ``early`` gives what the stream told of an order before anybody knew that it is ours. ``at_work`` says whether
-    somebody works on a request. With ``retry_unsent`` an order that certainly was not sent is tried again for as
-    long as it is wanted; without, it is forgotten and the error raised.
+    somebody works on a request. ``admit`` raises when an order may not be sent. With ``retry_unsent`` an order that
+    certainly was not sent is tried again for as long as it is wanted; without, it is forgotten and the error raised.
     """
 
     def __init__(
@@ -76,12 +76,14 @@ class Settlement:
         *,
         early: Callable[[str], Iterable[Order]],
         at_work: Callable[[str], bool],
+        admit: Callable[[OrderRecord], None],
         retry_unsent: bool,
     ) -> None:
         self._state = state
         self._calls = calls
         self._early = early
         self._at_work = at_work
+        self._admit = admit
         self._retry_unsent = retry_unsent
         self._doubtful_until: dict[str, float] = {}
         self._declined: set[str] = set()
@@ -123,6 +125,9 @@ class Settlement:
                 raise given_up.error from given_up.error.__cause__
             except (Unsettled, *Failure) as error:
                 log.debug("%s: %s", request_id, error)
+                if backoff_s == BACKOFF_FIRST_S:
+                    # What the first try wrote down itself is no news, and may not cut the first wait short.
+                    news.clear()
             else:
                 self._doubtful_until.pop(request_id, None)
                 self._causes.pop(request_id, None)
@@ -174,7 +179,8 @@ class Settlement:
             # Should the store refuse now, the next try writes it down and sends nothing.
             self._declined.add(request_id)
             await self._state.end_unplaced(request_id, OrderStatus.REJECTED)
-        elif self._retry_unsent:
+        elif self._retry_unsent or request_id in self._causes:
+            # Who was told that nobody knows was also told that it is worked on still.
             raise error
         else:
             await self._state.forget_order(request_id)
@@ -182,7 +188,15 @@ class Settlement:
 
     def _unwanted(self, request_id: str) -> bool:
         # Asked when nothing is in doubt and nothing has been sent since: the stream may have told otherwise.
-        return self._state.cancel_wanted(request_id) or self._state.orders[request_id].settled
+        record = self._state.orders[request_id]
+        if self._state.cancel_wanted(request_id) or record.settled:
+            return True
+        try:
+            self._admit(record)
+        except ResilienceError as error:
+            log.warning("%s is not sent: %s", request_id, error)
+            return True
+        return False
 
     async def _found(self, record: OrderRecord) -> bool:
         found = await self._calls.find(record.key)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +29,6 @@ from targets.resilience.token_manager import TokenManager
 from .conftest import CAREFUL, OrderFlow, scenario, verdicts
 
 Patch = pytest.MonkeyPatch
-MODULE = sys.modules[OrderFlow.__module__]
 
 
 def doubts(patch: Patch, how_long: Callable[[float], float]) -> None:
@@ -106,8 +104,8 @@ def resumes_at_the_largest_number(patch: Patch) -> None:
 
 def looks_at_no_numbers(patch: Patch) -> None:
     patch.setattr(ChannelFollower, "missing", False)
-    never = replace(MODULE.CONFIG.state_reconciler, sweep_interval=1e9)
-    patch.setattr(MODULE, "CONFIG", replace(MODULE.CONFIG, state_reconciler=never))
+    never = replace(OrderFlow.config.state_reconciler, sweep_interval=1e9)
+    patch.setattr(OrderFlow, "config", replace(OrderFlow.config, state_reconciler=never))
 
 
 def counts_a_fill_each_time(patch: Patch) -> None:

@@ -33,6 +33,7 @@ from targets.resilience.order_manager import (
     OrderType,
     OrderUncertainError,
 )
+from targets.resilience.records import OrderRecord
 from targets.resilience.state_manager import StateManager
 from targets.resilience.venue import DuplicateKeyError, Fill, OrderSide, UnreadableError
 
@@ -285,8 +286,42 @@ async def test_or_it_is_sent_for_as_long_as_it_is_wanted(faultline: Session, err
     venue.before["place"] = [error, error]
     async with managed(venue, retry_unsent=True) as (manager, _):
         assert (await manager.place_order(REQUEST)).success
+        assert 0.7 < faultline.now_s() < 1.5
     assert venue.count("place") == 3
     assert venue.count("find") == 0
+
+
+async def test_who_was_told_that_it_is_worked_on_is_not_let_down(faultline: Session) -> None:
+    venue = VenueDouble()
+    venue.before["place"] = [APIError("", 500), ServiceUnavailableError("open"), ServiceUnavailableError("open")]
+    async with managed(venue) as (manager, state):
+        with pytest.raises(APIError):
+            await manager.place_order(REQUEST)
+        await until(lambda: state.orders["A"].order_id)
+    assert (venue.count("place"), len(venue.held)) == (4, 1)
+
+
+async def test_admission_is_asked_for_at_the_request_and_at_the_moment_of_sending(faultline: Session) -> None:
+    venue, state, reasons = VenueDouble(), StateManager(), [""]
+
+    def admit(record: OrderRecord) -> None:
+        if reasons[0]:
+            raise ServiceUnavailableError(reasons[0])
+
+    await state.initialize()
+    manager = OrderManager(OrderManagerConfig(retry_unsent=True), Direct(), venue, state, admit=admit)
+    venue.before["place"] = [APIError("", 429)]
+    placing = asyncio.create_task(manager.place_order(REQUEST))
+    await asyncio.sleep(0.1)
+    # It waits for its second try when the switch is thrown.
+    reasons[0] = "killed"
+    with pytest.raises(ServiceUnavailableError, match="killed"):
+        await manager.place_order(replace(REQUEST, id="B"))
+    assert (await placing).status == OrderStatus.CANCELED
+    assert (venue.count("place"), venue.held, set(state.orders)) == (1, {}, {"A"})
+    # What it did before is told as ever.
+    assert not (await manager.place_order(REQUEST)).success
+    await manager.stop()
 
 
 async def test_a_request_of_an_earlier_process_is_in_doubt(faultline: Session, tmp_path: Path) -> None:
