@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+# Clients put the whole URL of a request into their errors, and with it what signs it.
+_SIGNATURE: Final = re.compile(r"(\bsignature=)[0-9A-Za-z%+/=_-]{16,}")
+
 
 class Aliases:
     """Names secrets in the order of their first appearance: ``<token#1>``, ``<token#2>``.
@@ -24,7 +30,8 @@ class Aliases:
         return known
 
     def scrub(self, text: str) -> str:
-        """``text`` with every known secret replaced by its alias (longest first, so that none hides in another)."""
+        """``text`` with every known secret replaced by its alias (longest first, so that none hides in another), and
+        without the signatures of URLs."""
         for (_, secret), alias in sorted(self._names.items(), key=lambda item: -len(item[0][1])):
             text = text.replace(secret, alias)
-        return text
+        return _SIGNATURE.sub(r"\1<signature>", text) if "signature=" in text else text

@@ -206,3 +206,11 @@ def test_no_secret_survives_scrubbing_even_inside_another():
     aliases.name("token", "abcdef")
 
     assert aliases.scrub("Bearer abcdef, then abc") == "Bearer <token#2>, then <token#1>"
+
+
+def test_the_signature_in_a_url_is_scrubbed():
+    url = f"https://api.test/order?timestamp=1&signature={'0af' * 20}&x=1"
+    assert Aliases().scrub(f"Timeout: GET {url}") == (
+        "Timeout: GET https://api.test/order?timestamp=1&signature=<signature>&x=1"
+    )
+    assert Aliases().scrub("the signature=wrong") == "the signature=wrong"
