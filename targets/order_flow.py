@@ -59,10 +59,14 @@ class OrderFlow:
     config: ClassVar[SystemConfig] = CONFIG
 
     def __init__(self, *, rest_url: str, stream_url: str, store_path: str, client_id: str, client_secret: str) -> None:
-        config = self.config
-        venue = replace(config.venue, rest_url=rest_url, client_id=client_id, client_secret=client_secret)
-        stream = replace(config.signalr, url=stream_url.rstrip("/") + "/stream")
-        self._system = generic_system(replace(config, venue=venue, signalr=stream, state=StateConfig(store_path)))
+        venue = replace(
+            self.config.venue,
+            rest_url=rest_url,
+            stream_url=stream_url,
+            client_id=client_id,
+            client_secret=client_secret,
+        )
+        self._system = generic_system(replace(self.config, venue=venue, state=StateConfig(store_path)))
         self._orders = self._system.order_manager
         self._state = self._system.state_manager
 

@@ -18,7 +18,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
@@ -196,7 +196,8 @@ def generic_system(config: SystemConfig) -> IntegratedSystem:
     venue = GenericVenue(http, tokens, config.venue.rules)
     state = StateManager(config.state.path)
     orders = OrderManager(config.order_manager, handler, venue, state, tokens)
-    stream = SignalRConnectionManager(config.signalr, tokens, dialect=generic_venue())
+    address = config.signalr.url or f"{config.venue.stream_url.rstrip('/')}/stream"
+    stream = SignalRConnectionManager(replace(config.signalr, url=address), tokens, dialect=generic_venue())
     store = OrderChannels(state, orders.hear)
     reconciler = StateReconciler(config.state_reconciler, stream, store, _WithToken(handler, tokens))
     for channel in channels(venue, state, GenericReading()):

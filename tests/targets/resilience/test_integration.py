@@ -14,9 +14,8 @@ import pytest
 
 from faultline.faults import Disconnect, DropMessage, LostRequest, LostResponse, Refuse, StatusStorm, TokenExpiry
 from faultline.session import Session
-from targets.resilience.config import RateLimits, StateConfig, VenueConfig
+from targets.resilience.config import ConfigurationManager, RateLimits, StateConfig, VenueConfig
 from targets.resilience.connection_manager import ConnectionState
-from targets.resilience.connection_state import SignalRConfig
 from targets.resilience.error_handler import ErrorHandlerConfig
 from targets.resilience.errors import APIError, ServiceUnavailableError, StateUnavailableError
 from targets.resilience.order_manager import OrderRequest, OrderStatus, OrderType, OrderUncertainError
@@ -28,6 +27,7 @@ from ..conftest import Stage, on_stage
 from .venue_double import until
 
 REQUEST = OrderRequest(id="A", account_id=1, contract_id="NQ", size=4, type=OrderType.LIMIT, limit_price=Decimal(100))
+EXAMPLE = Path(__file__).parents[3] / "targets" / "resilience" / "config.example.yaml"
 LIMITS = RateLimits(
     buckets={"history": RateLimiterConfig(50, 30, 1000), "others": RateLimiterConfig(200, 60, 1000)},
     rules=(BucketRule("History/*", ("history",)),),
@@ -43,7 +43,6 @@ def system_at(stage: Stage, **settings: Any) -> IntegratedSystem:
         venue=VenueConfig(venue.url, venue.stream_url, venue.client_id, venue.client_secret),
         state=StateConfig(str(stage.store)),
         rate_limits=LIMITS,
-        signalr=SignalRConfig(url=f"{venue.stream_url}/stream"),
         state_reconciler=RARELY,
     )
     return generic_system(replace(config, **settings))
@@ -88,7 +87,7 @@ async def test_a_token_that_ends_in_the_middle_is_renewed_once(faultline: Sessio
 
 async def test_signalr_reconnection_with_state_sync(faultline: Session, tmp_path: Path) -> None:
     stage = await on_stage(faultline, tmp_path, fill_delay_s=1.0)
-    async with running(stage, signalr=SignalRConfig(url=f"{stage.venue.stream_url}/stream", spread=0)) as system:
+    async with running(stage) as system:
         states: list[tuple[ConnectionState, ConnectionState]] = []
         system.signalr_manager.on_state(lambda old, new, reason: states.append((old, new)))
         await system.order_manager.place_order(REQUEST)
@@ -186,6 +185,25 @@ async def test_a_request_that_never_arrived_is_sent_again_when_it_no_longer_can(
 
 
 # The system itself
+
+
+async def test_a_system_is_made_from_a_file(
+    faultline: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await on_stage(faultline, tmp_path)
+    monkeypatch.setenv("VENUE_CLIENT_ID", stage.venue.client_id)
+    monkeypatch.setenv("VENUE_CLIENT_SECRET", stage.venue.client_secret)
+    text = EXAMPLE.read_text().replace("https://api.example.com", stage.venue.url)
+    text = text.replace("wss://stream.example.com", stage.venue.stream_url).replace("state.db", str(stage.store))
+    (tmp_path / "config.yaml").write_text(text)
+    configuration = ConfigurationManager(tmp_path / "config.yaml")
+    configuration.load()
+    system = generic_system(SystemConfig.of(configuration))
+    await system.start()
+    order = OrderRequest(id="today-1", account_id=1, contract_id="NQ", size=1, type=OrderType.MARKET)
+    assert (await system.order_manager.place_order(order)).success
+    assert (await system.health_check()).problems == ()
+    await system.stop()
 
 
 async def test_a_system_starts_without_its_venue_and_catches_up(faultline: Session, tmp_path: Path) -> None:
