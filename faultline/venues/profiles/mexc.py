@@ -7,16 +7,12 @@ open and silent. What a client needs before one, the listen key with its life of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from faultline.faults.actions import ExpireTokens
-from faultline.faults.injector import Injector
-from faultline.faults.points import Plane
-from faultline.history import Aliases, History
-from faultline.history.attribution import Attribution
 from faultline.history.contract import IdempotencyScope, RateBucket
 from faultline.units import Seconds
-from faultline.venues.base import Connection, Context, Request
+from faultline.venues.base import Connection, Request
 from faultline.venues.broker import Entry
 from faultline.venues.profile import Profile
 from faultline.venues.profiles.binance.dialect import Dialect, Error
@@ -26,10 +22,9 @@ from faultline.venues.profiles.binance.venue import BinanceLike, Params, Route
 from faultline.venues.profiles.binance.wire import mexc_symbol_json
 from faultline.venues.profiles.channels import POLICY_VIOLATION
 from faultline.venues.profiles.market import Book, Instrument, Update
-from faultline.venues.profiles.spot import KEY, SECRET, SpotSettings
-from faultline.venues.profiles.venue import Surroundings
+from faultline.venues.profiles.spot import SpotSettings
+from faultline.venues.profiles.venue import Surroundings, spot_profile
 from faultline.venues.ratelimit import RateLimiter
-from faultline.venues.trading import DECISIONS
 from faultline.venues.wire import Json
 
 ENDPOINTS: Final = (
@@ -222,18 +217,4 @@ class MexcVenue(BinanceLike):
         """Nobody listens."""
 
 
-def build(
-    settings: Any, context: Context, history: History, attribution: Attribution, injector: Injector, aliases: Aliases
-) -> MexcVenue:
-    """The venue of a run."""
-    return MexcVenue(settings, Surroundings(context, history, attribution, injector, aliases))
-
-
-PROFILE: Final = Profile(
-    name="mexc",
-    settings=MexcSettings,
-    endpoints={Plane.MESSAGE: ENDPOINTS, Plane.VENUE: DECISIONS, Plane.STREAM: ("rest",)},
-    contract=MexcSettings.contract,
-    build=build,
-    credentials=(KEY, SECRET),
-)
+PROFILE: Final[Profile] = spot_profile(MexcSettings, MexcVenue, ENDPOINTS, streams=False, tokens=True)

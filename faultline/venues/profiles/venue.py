@@ -6,22 +6,24 @@ A venue of its own adds how requests are signed, read and answered, and what its
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, NamedTuple
 
 from faultline.faults.actions import ExpireTokens
 from faultline.faults.injector import Injector
+from faultline.faults.points import Plane
 from faultline.history import Aliases, History
 from faultline.history.attribution import Attribution, Identity
 from faultline.history.event import Connected
 from faultline.venues.base import Connection, Context, Request, Response
 from faultline.venues.broker import Entry
+from faultline.venues.profile import Profile, SimulatedVenue
 from faultline.venues.profiles.account import Account
 from faultline.venues.profiles.channels import Channels
 from faultline.venues.profiles.journal import Journal
 from faultline.venues.profiles.market import Book, Instrument, Market, Update
 from faultline.venues.profiles.spot import KEY, SECRET, SpotSettings
-from faultline.venues.trading import Trading
+from faultline.venues.trading import DECISIONS, Trading
 
 
 class Surroundings(NamedTuple):
@@ -161,3 +163,33 @@ class SpotVenue(ABC):
     def _close_streams(self) -> None:
         for connection in self._channels.connections():
             connection.close(*self.going_away)
+
+
+def spot_profile(
+    settings: type[SpotSettings],
+    venue: Callable[[Any, Surroundings], SimulatedVenue],
+    endpoints: Iterable[str],
+    *,
+    streams: bool = True,
+    tokens: bool = False,
+) -> Profile:
+    """The profile of a spot venue. ``streams``: it has some that faults may act on."""
+
+    def build(
+        chosen: Any, context: Context, history: History, attribution: Attribution, injector: Injector, aliases: Aliases
+    ) -> SimulatedVenue:
+        return venue(chosen, Surroundings(context, history, attribution, injector, aliases))
+
+    return Profile(
+        name=settings.name,
+        settings=settings,
+        endpoints={
+            Plane.MESSAGE: (*endpoints, "stream user") if streams else tuple(endpoints),
+            Plane.VENUE: DECISIONS,
+            Plane.STREAM: ("rest", "stream") if streams else ("rest",),
+        },
+        contract=settings.contract,
+        build=build,
+        credentials=(KEY, SECRET),
+        tokens=tokens,
+    )

@@ -6,13 +6,9 @@ sent again under its id after a lost response is filled twice.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from faultline.faults.injector import Injector
-from faultline.faults.points import Plane
-from faultline.history import Aliases, History
-from faultline.history.attribution import Attribution
-from faultline.venues.base import Connection, Context, Response
+from faultline.venues.base import Connection, Response
 from faultline.venues.broker import Entry
 from faultline.venues.profile import Profile
 from faultline.venues.profiles.binance.dialect import BINANCE
@@ -29,10 +25,9 @@ from faultline.venues.profiles.binance.venue import BinanceLike, Route
 from faultline.venues.profiles.binance.wire import symbol_json
 from faultline.venues.profiles.channels import POLICY_VIOLATION
 from faultline.venues.profiles.market import Book, Instrument, Update
-from faultline.venues.profiles.spot import DAY_S, KEY, SECRET
-from faultline.venues.profiles.venue import Surroundings
+from faultline.venues.profiles.spot import DAY_S
+from faultline.venues.profiles.venue import Surroundings, spot_profile
 from faultline.venues.ratelimit import Headers, RateLimiter
-from faultline.venues.trading import DECISIONS
 from faultline.venues.wire import Json
 
 
@@ -137,23 +132,4 @@ class BinanceVenue(BinanceLike):
         self._streams.shutdown(connection)
 
 
-def build(
-    settings: Any, context: Context, history: History, attribution: Attribution, injector: Injector, aliases: Aliases
-) -> BinanceVenue:
-    """The venue of a run."""
-    return BinanceVenue(settings, Surroundings(context, history, attribution, injector, aliases))
-
-
-PROFILE: Final = Profile(
-    name="binance",
-    settings=BinanceSettings,
-    endpoints={
-        Plane.MESSAGE: (*WEIGHTS, "stream user"),
-        Plane.VENUE: DECISIONS,
-        Plane.STREAM: ("rest", "stream"),
-    },
-    contract=BinanceSettings.contract,
-    build=build,
-    credentials=(KEY, SECRET),
-    tokens=False,
-)
+PROFILE: Final[Profile] = spot_profile(BinanceSettings, BinanceVenue, WEIGHTS)

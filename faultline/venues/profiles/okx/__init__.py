@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from faultline.faults.injector import Injector
-from faultline.faults.points import Plane
-from faultline.history import Aliases, History
-from faultline.history.attribution import Attribution
-from faultline.venues.base import Context
 from faultline.venues.profile import Profile
 from faultline.venues.profiles.okx.settings import ENDPOINTS, OkxSettings
 from faultline.venues.profiles.okx.venue import OkxVenue
-from faultline.venues.profiles.spot import KEY, SECRET
-from faultline.venues.profiles.venue import Surroundings
-from faultline.venues.trading import DECISIONS
+from faultline.venues.profiles.venue import spot_profile
 
-
-def build(
-    settings: Any, context: Context, history: History, attribution: Attribution, injector: Injector, aliases: Aliases
-) -> OkxVenue:
-    """The venue of a run."""
-    return OkxVenue(settings, Surroundings(context, history, attribution, injector, aliases))
-
-
-PROFILE: Final = Profile(
-    name="okx",
-    settings=OkxSettings,
-    endpoints={
-        Plane.MESSAGE: (*ENDPOINTS, "stream user"),
-        Plane.VENUE: DECISIONS,
-        Plane.STREAM: ("rest", "stream"),
-    },
-    contract=OkxSettings.contract,
-    build=build,
-    credentials=(KEY, SECRET),
-    tokens=False,
-)
+PROFILE: Final[Profile] = spot_profile(OkxSettings, OkxVenue, ENDPOINTS)
