@@ -345,6 +345,8 @@ def _asking(client: OrdersTarget, intent: Intent) -> Coroutine[Any, Any, Any]:
             )
         case "cancel":
             return _calling(client, "cancel", intent.id, of=intent.of)
+        case "kill" | "flatten":
+            return _calling(client, intent.op, intent.id)
         case _:
             return _calling(client, "replace", intent.id, of=intent.of, quantity=intent.quantity, price=intent.price)
 

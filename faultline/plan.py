@@ -204,4 +204,7 @@ def _intents(workload: OrdersWorkload) -> tuple[Intent, ...]:
                     t=t + 2 * every_s, id=f"R{ordinal + 1}", op="replace", of=placed.id, quantity=quantity, price=price
                 )
             )
+    for op, at_s in (("kill", workload.kill_at_s), ("flatten", workload.flatten_at_s)):
+        if at_s is not None:
+            intents.append(Intent(t=at_s, id=op.capitalize(), op=op))
     return tuple(sorted(intents, key=lambda intent: intent.t))

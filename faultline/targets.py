@@ -64,6 +64,14 @@ class OrdersTarget(Protocol):
         """Change size and price of the order of intent ``of``."""
         ...
 
+    async def kill(self, intent_id: str) -> str:
+        """Send no order from now on that opens or adds to a position, also after a restart."""
+        ...
+
+    async def flatten(self, intent_id: str) -> str:
+        """Close every position. Its orders carry ``intent_id`` as their key, or nobody can tell whose they are."""
+        ...
+
     def snapshot(self) -> Mapping[str, Any]:
         """What it believes now: ``orders`` (by intent: ``order_id``, ``status``, ``filled``), ``positions`` (by
         symbol), ``fills`` (ids in the order in which they were applied, repeats included), ``stale``, ``alerts`` (those
@@ -167,6 +175,8 @@ _CALLS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "place": (("intent_id",), ("symbol", "side", "order_type", "quantity", "price")),
     "cancel": (("intent_id",), ("of",)),
     "replace": (("intent_id",), ("of", "quantity", "price")),
+    "kill": (("intent_id",), ()),
+    "flatten": (("intent_id",), ()),
 }
 """How each method is called: arguments by place, arguments by name."""
 _modules: dict[Path, Any] = {}

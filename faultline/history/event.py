@@ -51,7 +51,8 @@ class Phase(Event, frozen=True, tag="phase"):
 
 
 class Intent(Event, frozen=True, tag="intent"):
-    """What the caller wanted: ``op`` is ``place``, ``cancel`` or ``replace``; ``of`` is the intent it acts upon."""
+    """What the caller wanted: ``op`` is ``place``, ``cancel``, ``replace``, ``kill`` (open nothing more) or ``flatten``
+    (close all positions); ``of`` is the intent that it acts upon."""
 
     id: str
     op: str

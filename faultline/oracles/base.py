@@ -139,11 +139,19 @@ def described(ledger: Ledger, intent: str) -> str:
     if wanted is None:
         return f"intent {intent}"
     price = f" at {wanted.price}" if wanted.price else ""
+    if wanted.op in ("kill", "flatten"):
+        return f"intent {intent} ({wanted.op})"
     if wanted.op == "cancel":
         return f"intent {intent} (cancel {wanted.of})"
     if wanted.op == "replace":
         return f"intent {intent} (change {wanted.of} to {wanted.quantity}{price})"
     return f"intent {intent} ({wanted.side} {wanted.quantity} {wanted.symbol}{price})"
+
+
+def flattens(ledger: Ledger, intent: str) -> bool:
+    """Whether that intent asks to close all positions, by whatever orders it takes."""
+    wanted = ledger.intents.get(intent)
+    return wanted is not None and wanted.op == "flatten"
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

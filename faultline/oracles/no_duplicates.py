@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from faultline.history import History
 from faultline.history.event import Received
 from faultline.history.ledger import OrderRecord
-from faultline.oracles.base import Finding, Verdict, described, plural, seconds, unattributed_doubt, verdict
+from faultline.oracles.base import Finding, Verdict, described, flattens, plural, seconds, unattributed_doubt, verdict
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class NoDuplicates:
     The ledger counts, not what the client saw. A replacement that a venue books as a new order belongs to the
     intent to replace; two equal intents are two intents. A copy of a request that faultline made and the venue took
     for a second order counts as well, because a key would have prevented it; the finding says so. A process that
-    starts again tells its whole view anew, so fills are counted per process.
+    starts again tells its whole view anew, so fills are counted per process. A flatten may take several orders.
     """
 
     name: ClassVar[str] = "no_duplicates"
@@ -31,7 +31,7 @@ class NoDuplicates:
         findings: list[Finding] = []
         copies: frozenset[int] | None = None
         for intent, orders in ledger.by_intent.items():
-            if len(orders) > 1:
+            if len(orders) > 1 and not flattens(ledger, intent):
                 if copies is None:
                     copies = frozenset(event.request for event in history.of(Received) if event.injected)
                 became = _listed(orders, copies)
@@ -54,9 +54,12 @@ class NoDuplicates:
         )
 
 
-def _listed(orders: Iterable[OrderRecord], copies: frozenset[int]) -> str:
+def _listed(orders: Sequence[OrderRecord], copies: frozenset[int]) -> str:
     parts: list[str] = []
     for order in orders:
         copied = " from a copy that faultline made" if order.request in copies else ""
         parts.append(f"{order.order} at {seconds(order.accepted_t)}{copied}")
-    return ", ".join(parts)
+    requests = [order.request for order in orders if order.request]
+    twice = next((request for request in requests if requests.count(request) > 1), 0)
+    venue = f"; the venue made several of one request ({twice}), which is its own doing" if twice else ""
+    return ", ".join(parts) + venue

@@ -71,6 +71,8 @@ def _without_effect(ledger: Ledger, intent: Intent) -> str:
         if refused:
             return f"the venue had refused it at {seconds(refused[0].t)}"
         return "the venue has no order for it"
+    if intent.op not in ("cancel", "replace"):
+        return ""
     orders = ledger.orders_of(ledger.root(intent.id))
     if intent.op == "cancel":
         alive = [order for order in orders if not order.terminal]

@@ -17,6 +17,7 @@ from faultline.oracles.base import (
     Verdict,
     described,
     ending_doubt,
+    flattens,
     plural,
     seconds,
     speaks,
@@ -112,6 +113,8 @@ def _lost_orders(ledger: Ledger) -> list[Finding]:
         if order.intent is None:
             continue
         root = ledger.root(order.intent)
+        if flattens(ledger, root):
+            continue  # a client need not keep the orders that close it out; their fills it must know
         view = ledger.view_of(root)
         believed = "absent" if view is None else view.state
         if order.terminal:

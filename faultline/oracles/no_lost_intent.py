@@ -77,6 +77,8 @@ def _held_unknown(ledger: Ledger, intent: str) -> bool:
 
 def _ignored(ledger: Ledger, intent: Intent) -> str:
     """Why a cancel or a replace came to nothing, or the empty string."""
+    if intent.op not in ("cancel", "replace"):
+        return ""  # what a kill or a flatten comes to is a matter of exposure
     orders = ledger.orders_of(ledger.root(intent.id))
     alive = [order for order in orders if not order.terminal]
     if not alive or (intent.op == "replace" and ledger.by_intent.get(intent.id)):

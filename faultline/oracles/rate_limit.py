@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 from faultline.history import History, RateBucket
-from faultline.history.event import Received
+from faultline.history.event import Answered, Received
 from faultline.oracles.base import EPSILON_S, Finding, Verdict, plural, seconds, verdict
 from faultline.oracles.hearing import sent_t
 from faultline.oracles.retry_after import asked_to_wait, impatient
@@ -57,10 +57,11 @@ class RateLimitRespected:
         requests = own_requests(history)
         findings: list[Finding] = []
         judged = 0
+        let_through = frozenset(answer.request for answer in history.of(Answered) if answer.status < 400)
         for bucket in buckets:
             sends = _sends(bucket, requests)
             judged += len(sends)
-            findings += [_over(bucket, burst) for burst in bursts(bucket, sends)]
+            findings += [_over(bucket, burst, let_through) for burst in bursts(bucket, sends)]
         refusals = asked_to_wait(history)
         judged += len(refusals)
         findings += impatient(history, requests, refusals, self.grace_s)
@@ -115,11 +116,13 @@ def _left(bucket: RateBucket, t: float, now_t: float) -> bool:
     return (t + EPSILON_S) // bucket.window_s < (now_t + EPSILON_S) // bucket.window_s
 
 
-def _over(bucket: RateBucket, burst: Burst) -> Finding:
+def _over(bucket: RateBucket, burst: Burst, let_through: frozenset[int]) -> Finding:
     window = "any" if bucket.kind == "sliding" else "each"
     what = (
         f"limit {bucket.name!r} allows {bucket.limit} in {window} {show_seconds(bucket.window_s)}, but from "
         f"{seconds(burst.first.t)} to {seconds(burst.last.t)} the client sent up to {burst.units}: "
         f"{plural(burst.over, 'request')} too many, the last being request {burst.last.request}"
     )
+    if burst.last.request in let_through:
+        what += "; the venue let it through"
     return Finding(what, burst.last.t)

@@ -29,7 +29,7 @@ ORDERS_MAX: Final = 1_000_000
 class OrdersWorkload:
     """What the client is asked to do: place ``orders`` at ``rate``, and cancel or replace a share of them.
 
-    ``linger`` is how long after the last intent faults may go on, ``tail`` how long the client then has, without
+    At ``kill_at`` it is told to open nothing more, at ``flatten_at`` to close all it holds. ``linger`` is how long after the last intent faults may go on, ``tail`` how long the client then has, without
     faults, to put everything right.
     """
 
@@ -39,6 +39,8 @@ class OrdersWorkload:
     replaces: Fraction = 0.0
     order_type: Literal["limit", "market", "mixed"] = "limit"
     symbol: str = "NQ"
+    kill_at_s: Seconds | None = None
+    flatten_at_s: Seconds | None = None
     linger_s: Seconds = 10.0
     tail_s: Seconds = 120.0
 

@@ -82,6 +82,8 @@ def _wanted(ledger: Ledger, intent: str) -> str:
     if wanted is None:
         return "nothing that was asked for"
     price = f" at {wanted.price}" if wanted.price else " at the market"
+    if wanted.op in ("kill", "flatten"):
+        return wanted.op
     if wanted.op == "cancel":
         return f"cancel {wanted.of}"
     if wanted.op == "replace":

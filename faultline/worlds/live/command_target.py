@@ -108,6 +108,14 @@ class CommandTarget:
         question = {"do": "replace", "id": intent_id, "of": of, "quantity": quantity, "price": price}
         return await self._answer_to(intent_id, question)
 
+    async def kill(self, intent_id: str) -> str:
+        """Ask it to open nothing more."""
+        return await self._answer_to(intent_id, {"do": "kill", "id": intent_id})
+
+    async def flatten(self, intent_id: str) -> str:
+        """Ask it to close every position."""
+        return await self._answer_to(intent_id, {"do": "flatten", "id": intent_id})
+
     def snapshot(self) -> Mapping[str, Any]:
         """What it told last of what it believes."""
         return self._view
