@@ -1,8 +1,9 @@
 """Parameters and matrices: one file, several scenarios.
 
 ``params: {p: 50%}`` gives ``${p}`` a value, ``matrix: {how: [fin, rst]}`` gives ``${how}`` several, one scenario for
-each combination. A value that is nothing but ``${p}`` takes the parameter's type; inside a longer text the
-parameter is put in as it was written. ``$${`` stands for a plain ``${``.
+each combination. Values that belong together are a named row, ``matrix: {at: {fast: {rate: 9/s, n: 50}, slow: ...}}``,
+and are written ``${at.rate}`` and ``${at.n}``. A value that is nothing but ``${p}`` takes the parameter's type; inside
+a longer text the parameter is put in as it was written. ``$${`` stands for a plain ``${``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
 
 Scalar: TypeAlias = "bool | int | float | str"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One value of an axis: how it is shown, and what it gives each reference."""
+
+    shown: str
+    values: Mapping[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +64,8 @@ def expand(
     axes, broken = _axes(tree, problems)
     known = set(axes) & set(overrides)
     for name in known:
-        value = scalar(overrides[name])
-        axes[name] = ((overrides[name] if value is None or isinstance(value, tuple | dict) else value),)
-    cells = prod(len(values) for values in axes.values())
+        axes[name] = _overridden(name, axes[name], overrides[name], problems)
+    cells = prod(len(rows) for rows in axes.values())
     if cells > CELLS_MAX:
         problems.at(("matrix",), f"{cells} combinations; a file may have up to {CELLS_MAX}")
         return [], known
@@ -66,44 +74,81 @@ def expand(
     body = {key: value for key, value in tree.items() if key not in ("params", "matrix")}
     made: list[Cell] = []
     used: set[str] = set()
-    for values in product(*axes.values()):
-        values_by_name = dict(zip(axes, values, strict=True))
-        filler = _Filler(values_by_name, broken, problems, used)
+    for rows in product(*axes.values()):
+        by_axis = dict(zip(axes, rows, strict=True))
+        filler = _Filler({name: value for row in rows for name, value in row.values.items()}, broken, problems, used)
         filled = {key: filler.fill(value, (key,)) for key, value in body.items()}
-        shown = {name: show(values_by_name[name]) for name in of_matrix}
+        shown = {name: by_axis[name].shown for name in of_matrix}
         made.append(Cell(filled, shown, {name: overrides[name] for name in sorted(known)}))
-    for name in axes:
-        if name not in used:
-            section = "matrix" if name in of_matrix else "params"
-            problems.at_key((section, name), f"nothing uses ${{{name}}}; use it or remove it")
+    for name, rows in axes.items():
+        for reference in rows[0].values:
+            if reference not in used:
+                section = "matrix" if name in of_matrix else "params"
+                problems.at_key((section, name), f"nothing uses ${{{reference}}}; use it or remove it")
     return made, known
 
 
-def _axes(tree: dict[str, Plain], problems: Problems) -> tuple[dict[str, tuple[Scalar, ...]], set[str]]:
+def _overridden(name: str, rows: tuple[_Row, ...], text: str, problems: Problems) -> tuple[_Row, ...]:
+    if name not in rows[0].values:
+        chosen = tuple(row for row in rows if row.shown == text)
+        if not chosen:
+            problems.at_key(("matrix", name), f"has no row {text!r}; it has {', '.join(row.shown for row in rows)}")
+        return chosen or rows
+    value = scalar(text)
+    return (_row(name, text if value is None or isinstance(value, tuple | dict) else value),)
+
+
+def _row(name: str, value: Scalar) -> _Row:
+    return _Row(show(value), {name: value})
+
+
+def _axes(tree: dict[str, Plain], problems: Problems) -> tuple[dict[str, tuple[_Row, ...]], set[str]]:
     """The values of each parameter (those of ``params`` have one), and the names of those that have none."""
-    axes: dict[str, tuple[Scalar, ...]] = {}
+    axes: dict[str, tuple[_Row, ...]] = {}
     broken: set[str] = set()
     for name, value in _section(tree, "params", problems):
         if (single := _scalar(value, ("params", name), problems)) is not None:
-            axes[name] = (single,)
+            axes[name] = (_row(name, single),)
         else:
             broken.add(name)
     for name, value in _section(tree, "matrix", problems):
         path: Path = ("matrix", name)
         if name in axes:
             problems.at_key(path, f"{name!r} is in params too; keep one")
+        elif isinstance(value, dict) and value:
+            axes[name] = _rows(name, value, problems)
         elif not isinstance(value, tuple) or not value:
-            problems.at(path, "expected a list of values, such as [fin, rst]")
+            problems.at(path, "expected a list of values, such as [fin, rst], or a mapping of named rows")
             broken.add(name)
         else:
             singles = [_scalar(item, (*path, index), problems) for index, item in enumerate(value)]
             if None in singles:
                 broken.add(name)
                 continue
-            axes[name] = tuple(single for single in singles if single is not None)
-            if len({show(single) for single in axes[name]}) < len(axes[name]):
+            axes[name] = tuple(_row(name, single) for single in singles if single is not None)
+            if len({row.shown for row in axes[name]}) < len(axes[name]):
                 problems.at(path, "a value is there twice")
     return axes, broken
+
+
+def _rows(name: str, rows: dict[str, Plain], problems: Problems) -> tuple[_Row, ...]:
+    """An axis of named rows. Each has the same columns, so that no reference is without a value in some of them."""
+    made: list[_Row] = []
+    for label, row in rows.items():
+        path: Path = ("matrix", name, label)
+        if not isinstance(row, dict) or not row:
+            problems.at(path, "expected a mapping of names to values")
+            continue
+        values: dict[str, Scalar] = {}
+        for column, value in row.items():
+            single = _scalar(value, (*path, column), problems)
+            values[f"{name}.{column}"] = "" if single is None else single
+        made.append(_Row(label, values))
+    columns = made[0].values.keys() if made else ()
+    for row in made:
+        for reference in sorted(columns ^ row.values.keys()):
+            problems.at(("matrix", name, row.shown), f"one of its rows has {reference} and another has not")
+    return tuple(made) or (_Row("", {}),)
 
 
 def _section(tree: dict[str, Plain], section: str, problems: Problems) -> Iterator[tuple[str, Plain]]:

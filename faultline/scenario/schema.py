@@ -44,6 +44,18 @@ _UNITS: Final[Mapping[str, Unit]] = {
     for unit in (next(units_in(kind)) for kind in (Seconds, Bytes, PerSecond, BytesPerSecond, Fraction))
 }
 _SCALAR: Final[Json] = {"type": ["string", "number", "boolean"]}
+_REFERENCE: Final = rf"^\$\{{{NAME.pattern}(\.{NAME.pattern})?\}}$"
+_AXIS: Final[Json] = {
+    "anyOf": [
+        {"type": "array", "minItems": 1, "items": _SCALAR},
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {"type": "object", "minProperties": 1, "additionalProperties": _SCALAR},
+        },
+    ]
+}
+"""A list of values, or named rows of values that belong together."""
 
 
 def schema(tables: Tables | None = None) -> Json:
@@ -65,7 +77,7 @@ def schema(tables: Tables | None = None) -> Json:
         "expect": {"type": "array", "minItems": 1, "items": _item("oracle", tables.oracles, tables.groups)},
         "expect_for": _names(_record(Form.of(TargetNotes)), "what is known of a target, by its name"),
         "params": _names(_SCALAR, "values for ${name}"),
-        "matrix": _names({"type": "array", "minItems": 1, "items": _SCALAR}, "values for ${name}: a scenario for each"),
+        "matrix": _names(_AXIS, "values for ${name}: a scenario for each"),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -76,7 +88,7 @@ def schema(tables: Tables | None = None) -> Json:
         "oneOf": [{"required": ["target"]}, {"required": ["targets"]}],
         "properties": properties,
         "$defs": {
-            "parameter": {"type": "string", "pattern": f"^\\$\\{{{NAME.pattern}\\}}$", "examples": ["${p}"]},
+            "parameter": {"type": "string", "pattern": _REFERENCE, "examples": ["${p}"]},
             **{name: _unit(unit) for name, unit in _UNITS.items()},
             **{f"fault.{name}": _record(Form.of(fault)) for name, fault in sorted(tables.faults.items())},
             **{f"oracle.{name}": _record(Form.of(oracle)) for name, oracle in sorted(tables.oracles.items())},
@@ -132,7 +144,8 @@ def _venue(tables: Tables) -> Json:
     kinds: list[Json] = []
     for name, settings in sorted(tables.settings.items()):
         record = _record(Form.of(settings))
-        record["properties"] = {"profile": {"const": name}, **record["properties"]}
+        profile = {"anyOf": [{"const": name}, {"$ref": "#/$defs/parameter"}]}
+        record["properties"] = {"profile": profile, **record["properties"]}
         record["required"] = ["profile", *record.get("required", [])]
         kinds.append(record)
     return {"anyOf": [{"enum": sorted(tables.settings)}, *kinds]}

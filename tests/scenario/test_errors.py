@@ -266,7 +266,7 @@ CASES = {
     "params that are no mapping": (scenario(x="params: «[p]"), "expected a mapping of names to values"),
     "a matrix of one value": (
         scenario(x="matrix: {p: «1}", name="name: ${p}"),
-        "expected a list of values, such as [fin, rst]",
+        "expected a list of values, such as [fin, rst], or a mapping of named rows",
     ),
     "a matrix with a value twice": (
         scenario(x="matrix: {p: «[1, '1']}", name="name: x ${p}"),

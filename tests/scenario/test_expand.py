@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,3 +63,51 @@ def test_an_override_that_no_file_knows_is_an_error(tmp_path: Path, tables: Tabl
     assert len(load_all(files, params={"p": "10%"}, tables=tables)) == 5
     with pytest.raises(UsageError, match=r"no scenario has a parameter 'pp'; did you mean 'p'\?"):
         load_all(files, params={"pp": "10%", "p": "1%"}, tables=tables)
+
+
+ROWS = """
+name: rows
+matrix:
+  at:
+    mild: {p: 10%, n: 3}
+    rough: {p: 90%, n: 5}
+  phase: [before, after]
+target: t.py:T
+venue: plain
+workload: {orders: "${at.n}"}
+faults:
+  - lost: {probability: "${at.p}", phase: "${phase}"}
+expect: [whole]
+"""
+
+
+def test_values_that_belong_together_are_rows_of_the_matrix(read: Read) -> None:
+    scenarios = read(ROWS)
+    assert [scenario.name for scenario in scenarios] == [
+        "rows [at=mild, phase=before]",
+        "rows [at=mild, phase=after]",
+        "rows [at=rough, phase=before]",
+        "rows [at=rough, phase=after]",
+    ]
+    found = [(scenario.workload.orders, scenario.faults[0].probability) for scenario in scenarios]
+    assert found == [(3, 0.1), (3, 0.1), (5, 0.9), (5, 0.9)]
+    assert [scenario.name for scenario in read(ROWS, at="rough", phase="after")] == ["rows [at=rough, phase=after]"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (ROWS.replace("n: 5", "m: 5"), "one of its rows has at.n and another has not"),
+        (ROWS.replace("n: 5", "n: [5]"), "expected a single value"),
+        (ROWS.replace("{p: 90%, n: 5}", "9"), "expected a mapping of names to values"),
+        (ROWS.replace('"${at.n}"', "3"), "nothing uses ${at.n}; use it or remove it"),
+    ],
+)
+def test_rows_that_do_not_fit_are_told(read: Read, wrong: str, told: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(told)):
+        read(wrong)
+
+
+def test_a_row_that_is_not_there_is_told(read: Read) -> None:
+    with pytest.raises(UsageError, match="has no row 'wild'; it has mild, rough"):
+        read(ROWS, at="wild")
