@@ -134,19 +134,18 @@ def _axes(tree: dict[str, Plain], problems: Problems) -> tuple[dict[str, tuple[_
 def _rows(name: str, rows: dict[str, Plain], problems: Problems) -> tuple[_Row, ...]:
     """An axis of named rows. Each has the same columns, so that no reference is without a value in some of them."""
     made: list[_Row] = []
-    for label, row in rows.items():
+    for label, columns in rows.items():
         path: Path = ("matrix", name, label)
-        if not isinstance(row, dict) or not row:
+        if not isinstance(columns, dict) or not columns:
             problems.at(path, "expected a mapping of names to values")
             continue
         values: dict[str, Scalar] = {}
-        for column, value in row.items():
+        for column, value in columns.items():
             single = _scalar(value, (*path, column), problems)
             values[f"{name}.{column}"] = "" if single is None else single
         made.append(_Row(label, values))
-    columns = made[0].values.keys() if made else ()
     for row in made:
-        for reference in sorted(columns ^ row.values.keys()):
+        for reference in sorted(made[0].values.keys() ^ row.values.keys()):
             problems.at(("matrix", name, row.shown), f"one of its rows has {reference} and another has not")
     return tuple(made) or (_Row("", {}),)
 
