@@ -173,10 +173,12 @@ class StateManager:
         """Take in orders as the venue tells them, from wherever. Orders of somebody else change nothing here."""
         async with self._changing:
             changed: dict[str, OrderRecord] = {}
+            learnt: dict[str, str] = {}
             for order in orders:
-                request_id = self._by_key.get(order.client_key) or self._by_order_id.get(order.id)
+                request_id = self._by_key.get(order.client_key) or self._by_order_id.get(order.id, learnt.get(order.id))
                 if request_id is None:
                     continue
+                learnt[order.id] = request_id
                 record = changed.get(request_id) or self.orders[request_id]
                 if record.order_id not in ("", order.id):
                     log.error("request %s has a second order at the venue: %s", request_id, order.id)

@@ -184,6 +184,19 @@ async def test_a_request_that_never_arrived_is_sent_again_when_it_no_longer_can(
     assert len(stage.orders) == 1
 
 
+async def test_what_an_earlier_process_left_unsettled_is_taken_up(faultline: Session, tmp_path: Path) -> None:
+    stage = await on_stage(faultline, tmp_path, idempotency="none", fill_delay_s=60, sequences=False)
+    system = system_at(stage)
+    await system.start()
+    with faultline.inject(LostResponse(on="POST /orders"), DropMessage(), StatusStorm(on="GET /orders", status=500)):
+        with pytest.raises(APIError):
+            await system.order_manager.place_order(REQUEST)
+        await system.stop()
+    async with running(stage) as system:
+        await until(lambda: system.state_manager.orders["A"].settled)
+    assert len(stage.orders) == len(stage.arrivals("POST /orders")) == 1
+
+
 # The system itself
 
 

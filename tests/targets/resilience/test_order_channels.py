@@ -57,6 +57,8 @@ async def test_ours_that_are_not_open_any_more_are_looked_up(state: StateManager
     await store.replace(ORDERS, found, (), Sequence(7))
     assert (state.orders["A"].status, set(state.external)) == (OrderStatus.OPEN, {"theirs"})
     assert store.read(ORDERS) == Sequence(7)
+    await source.snapshot(0, ask)
+    assert venue.count("order") == 0  # it was in the list
     venue.held = {"order1": replace(TOLD, status=OrderStatus.CANCELED)}
     await store.replace(ORDERS, await source.snapshot(0, ask), (), Sequence(8))
     assert (state.orders["A"].status, state.external) == (OrderStatus.CANCELED, {})

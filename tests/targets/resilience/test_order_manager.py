@@ -100,6 +100,7 @@ async def test_partial_fill_tracking() -> None:
     assert manager.get_fill_status("order_123").filled == 5
     await manager.handle_order_event(OrderEvent(order_id="order_123", fill_volume=10, size=10))
     assert manager.get_fill_status("order_123").is_complete
+    assert manager.get_fill_status("order_123").status == OrderStatus.FILLED
     assert manager.get_fill_status("nothing").fill_percent == 0
     await manager.stop()
 
@@ -366,6 +367,38 @@ async def test_what_cannot_be_written_down_is_not_sent(faultline: Session) -> No
     assert venue.count("place") == 1
 
 
+async def test_an_answer_that_could_not_be_written_down_is_found_again(faultline: Session) -> None:
+    venue = VenueDouble()
+    async with managed(venue) as (manager, state):
+        seen = state.seen
+        with patch.object(state, "seen", side_effect=[StateUnavailableError("disk full"), None]):
+            placing = asyncio.create_task(manager.place_order(REQUEST))
+            await asyncio.sleep(0.1)
+        state.seen = seen  # type: ignore[method-assign]
+        assert (await placing).order_id == "order1"
+        await asyncio.sleep(60)
+    assert (venue.count("place"), len(venue.held)) == (1, 1)
+
+
+async def test_what_turns_up_while_its_placement_waits_is_not_sent(faultline: Session) -> None:
+    venue = VenueDouble()
+    venue.before["token"] = [lambda: asyncio.sleep(2)]
+    async with managed(venue) as (manager, state):
+        placing = asyncio.create_task(manager.place_order(REQUEST))
+        await asyncio.sleep(1)
+        await manager.handle_order_event(OrderEvent("order7", size=4, client_key=state.orders["A"].key))
+        assert (await placing).order_id == "order7"
+    assert venue.sent == []
+
+
+async def test_not_even_a_lost_store_gives_a_request_another_key() -> None:
+    venue = VenueDouble()
+    for _ in range(2):
+        async with managed(venue) as (manager, _):
+            await manager.place_order(REQUEST)
+    assert len({order.client_key for order in venue.held.values()}) == 1
+
+
 # Verification
 
 
@@ -448,6 +481,18 @@ async def test_the_last_look_whether_an_order_is_wanted_is_at_the_moment_of_send
     assert venue.sent == []
 
 
+async def test_a_cancel_of_an_order_that_is_not_shown_yet_goes_on(faultline: Session) -> None:
+    venue, handler = VenueDouble(), Direct()
+    async with managed(venue, handler=handler) as (manager, _):
+        await manager.place_order(REQUEST)
+        venue.hidden = {"order1"}
+        asyncio.get_running_loop().call_later(2, venue.hidden.clear)
+        assert (await manager.cancel_order("A")).success
+        assert 2 <= faultline.now_s() < 5
+    # A cancel only ever lowers the risk: it passes an open breaker.
+    assert handler.exempt == {"Order/cancel"}
+
+
 async def test_a_cancel_outlives_a_restart(faultline: Session, tmp_path: Path) -> None:
     venue = VenueDouble()
     venue.before["cancel"] = [lost()] * 3
@@ -517,6 +562,31 @@ async def test_a_replacement_does_not_overtake_one_that_may_still_arrive(faultli
     assert venue.held["order1"].size == 8
 
 
+async def test_a_replacement_of_the_price_alone_is_seen_by_its_price(faultline: Session) -> None:
+    venue = VenueDouble()
+    venue.before["replace"] = [lost()]
+    async with managed(venue, verification_timeout=60_000) as (manager, _):
+        await manager.place_order(REQUEST)
+        assert (await manager.replace_order("A", size=Decimal(4), limit_price=Decimal(101))).success
+    assert (venue.count("replace"), venue.held["order1"].price) == (2, Decimal(101))
+
+
+async def test_a_replacement_of_an_earlier_process_is_looked_for_before_it_is_sent_again(
+    faultline: Session, tmp_path: Path
+) -> None:
+    venue = VenueDouble()
+    venue.after["replace"] = [lost()]
+    async with managed(venue, tmp_path / "s.db") as (manager, _):
+        await manager.place_order(REQUEST)
+        replacing = asyncio.create_task(manager.replace_order("A", size=Decimal(6), limit_price=Decimal(101), id="R"))
+        await asyncio.sleep(0.01)
+    with pytest.raises(APIError):
+        await replacing
+    async with managed(venue, tmp_path / "s.db") as (manager, state):
+        await until(lambda: state.amendments["R"].outcome == "accepted")
+    assert venue.count("replace") == 1
+
+
 async def test_a_replacement_is_refused_for_an_order_that_is_over(faultline: Session) -> None:
     venue = VenueDouble()
     terms: dict[str, Any] = {"size": Decimal(6), "limit_price": Decimal(101)}
@@ -531,7 +601,9 @@ async def test_a_replacement_is_refused_for_an_order_that_is_over(faultline: Ses
             raise lost()
 
         venue.before["replace"] = [filled]
+        began = faultline.now_s()
         assert not (await manager.replace_order("A", **terms)).success
+        assert faultline.now_s() - began < 5
         assert not (await manager.replace_order("A", **terms)).success
         assert not (await manager.replace_order("nothing", **terms)).success
     assert venue.count("replace") == 2
@@ -567,6 +639,17 @@ async def test_what_is_heard_before_the_answer_counts(faultline: Session) -> Non
         assert state.orders["A"].filled == Decimal("1.5")
         assert not state.short
         assert manager.get_fill_status("order1").fill_percent == Decimal("0.375")
+
+
+async def test_an_event_that_comes_before_the_answer_is_enough(faultline: Session) -> None:
+    venue = VenueDouble()
+    async with managed(venue) as (manager, _):
+
+        async def heard() -> None:
+            await manager.handle_order_event(OrderEvent("order1", fill_volume="1.5", size=4))
+
+        venue.after["place"] = [heard]
+        assert (await manager.place_order(REQUEST)).status == OrderStatus.PARTIALLY_FILLED
 
 
 async def test_an_event_of_our_order_is_believed_and_settles_the_request(faultline: Session) -> None:

@@ -195,6 +195,22 @@ async def test_a_request_that_was_never_sent_can_be_forgotten(tmp_path: Path) ->
         assert set(state.orders) == {"A"}
 
 
+async def test_an_order_that_the_venue_has_is_not_ended_as_unplaced(tmp_path: Path) -> None:
+    async with opened(tmp_path / "s.db") as state:
+        await state.add_order(A)
+        await state.seen(TOLD)
+        await state.end_unplaced("A", OrderStatus.CANCELED)
+        assert state.orders["A"].status == OrderStatus.OPEN
+
+
+async def test_the_last_fill_does_not_end_an_order_that_may_have_been_replaced(tmp_path: Path) -> None:
+    async with opened(tmp_path / "s.db") as state:
+        await state.add_order(A)
+        await state.add_amendment(Amendment("RA", "replace", "A", Decimal(6)))
+        await state.apply(replace(FILL, size=Decimal(4)))
+        assert state.orders["A"].status == OrderStatus.PARTIALLY_FILLED
+
+
 async def test_news_wakes_who_waits_for_it(tmp_path: Path) -> None:
     async with opened(tmp_path / "s.db") as state:
         await state.add_order(A)
@@ -287,12 +303,12 @@ async def test_a_file_that_is_no_database_and_a_folder_that_is_missing_are_told(
             await StateManager(str(path)).initialize()
 
 
-async def test_the_schema_has_a_version_and_is_made_in_one_piece(tmp_path: Path) -> None:
-    async with opened(tmp_path / "s.db"):
-        pass
+async def test_the_schema_has_a_version_and_what_is_committed_outlives_a_power_cut(tmp_path: Path) -> None:
+    async with opened(tmp_path / "s.db") as state:
+        assert state._database.rows("PRAGMA synchronous") == [(2,)]
     other = sqlite3.connect(tmp_path / "s.db")
     assert other.execute("PRAGMA user_version").fetchone() == (1,)
-    assert other.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert other.execute("PRAGMA journal_mode").fetchone() == ("delete",)  # and no WAL
     other.close()
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith("-journal")] == ["s.db"]
 
@@ -348,6 +364,7 @@ async def test_more_than_was_asked_for_is_found(tmp_path: Path, caplog: pytest.L
         (("pending_cancel", 0), ("partially_filled", 1), "partially_filled"),
         (("pending_cancel", 1), ("canceled", 1), "canceled"),
         (("filled", 4), ("partially_filled", 2), "filled"),
+        (("partially_filled", 2), ("canceled", 0), "canceled"),
         (("canceled", 0), ("new", 0), "canceled"),
     ],
 )

@@ -32,9 +32,14 @@ class Direct:
 
     def __init__(self) -> None:
         self.endpoints: list[str] = []
+        self.exempt: set[str] = set()
 
-    async def execute(self, call: Callable[[], Awaitable[T]], *, endpoint: str = "", **settings: Any) -> T:
+    async def execute(
+        self, call: Callable[[], Awaitable[T]], *, endpoint: str = "", exempt: bool = False, **settings: Any
+    ) -> T:
         self.endpoints.append(endpoint)
+        if exempt:
+            self.exempt.add(endpoint)
         return await call()
 
 
