@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test agreement lint bench clean
+.PHONY: help run test agreement lint docs bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
@@ -35,8 +35,12 @@ lint: $(STAMP)  ## lint and types only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(STAMP)  ## build the documentation into build/docs, without warnings
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+
 bench: $(STAMP)  ## print the figures that docs/performance.md speaks of
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove what these commands made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .faultline
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .faultline

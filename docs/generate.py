@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -12,8 +13,12 @@ from faultline.faults import FAULTS
 from faultline.faults.base import Fault
 from faultline.oracles import GROUPS, ORACLES
 from faultline.scenario.forms import key_of, units_in
+from faultline.scenario.schema import schema
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE))
+
+import scenario_reference  # noqa: E402  # a neighbour, wherever this is run from
 
 FAULTS_HEAD = """# Faults
 
@@ -90,7 +95,12 @@ def oracles() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"faults.md": faults, "oracles.md": oracles}
+def reference() -> str:
+    """The reference of scenario files."""
+    return scenario_reference.page(schema())
+
+
+PAGES = {"faults.md": faults, "oracles.md": oracles, "scenario-reference.md": reference}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

@@ -17,6 +17,6 @@ def pages() -> dict[str, str]:
     return {name: page() for name, page in module.PAGES.items()}
 
 
-@pytest.mark.parametrize("name", ["faults.md", "oracles.md"])
+@pytest.mark.parametrize("name", ["faults.md", "oracles.md", "scenario-reference.md"])
 def test_a_catalogue_is_in_step_with_the_code(name: str) -> None:
     assert (DOCS / name).read_text() == pages()[name], "run: python docs/generate.py"

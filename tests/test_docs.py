@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 TARGETS = (ROOT / "docs" / "targets.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PLACEHOLDERS = ("src/", ".faultline/", "/path/to/")
+PLACEHOLDERS = ("src/", ".faultline/", "/path/to/", "chaos/")
 
 
 def blocks(text: str, language: str = "") -> list[str]:
