@@ -1,26 +1,41 @@
 """faultline proves that a client of a remote API neither duplicates nor loses anything.
 
 The names below are loaded when they are first used, so that importing faultline costs nothing and patches nothing.
+``always`` and ``sometimes`` do nothing outside of a run, and may stay in code that is in use.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing costs more to import than all the rest of this file
 if TYPE_CHECKING:
-    from faultline import faults, oracles
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from faultline import faults as faults
+    from faultline import oracles as oracles
+    from faultline import testing as testing
+    from faultline.campaign.model import Campaign
+    from faultline.checked import CheckFailed
     from faultline.errors import FaultlineError, ScenarioError, SimEscape, TargetError, UnsupportedFault, UsageError
-    from faultline.history import History, read_history
+    from faultline.gateway import Gateway
+    from faultline.history import History, HistoryBuilder, read_history
+    from faultline.inline import always, sometimes
+    from faultline.reports.wire import wire
     from faultline.runner import Run
-    from faultline.session import CheckFailed, Session
+    from faultline.session import Session
+    from faultline.worlds.effect_rule import EffectRule
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Campaign",
     "CheckFailed",
+    "EffectRule",
     "FaultlineError",
+    "Gateway",
     "History",
+    "HistoryBuilder",
     "Run",
     "ScenarioError",
     "Session",
@@ -28,17 +43,25 @@ __all__ = [
     "TargetError",
     "UnsupportedFault",
     "UsageError",
+    "always",
     "faults",
     "oracles",
     "read_history",
     "run",
+    "run_all",
+    "sometimes",
+    "testing",
+    "wire",
 ]
 
 _HOMES = {
-    "CheckFailed": "faultline.session",
+    "Campaign": "faultline.campaign.model",
+    "CheckFailed": "faultline.checked",
+    "EffectRule": "faultline.worlds.effect_rule",
     "FaultlineError": "faultline.errors",
     "Gateway": "faultline.gateway",
     "History": "faultline.history",
+    "HistoryBuilder": "faultline.history",
     "Run": "faultline.runner",
     "ScenarioError": "faultline.errors",
     "Session": "faultline.session",
@@ -46,27 +69,35 @@ _HOMES = {
     "TargetError": "faultline.errors",
     "UnsupportedFault": "faultline.errors",
     "UsageError": "faultline.errors",
+    "always": "faultline.inline",
     "read_history": "faultline.history",
+    "sometimes": "faultline.inline",
+    "wire": "faultline.reports.wire",
 }
+_MODULES = ("faults", "oracles", "testing")
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("faults", "oracles"):
+    from importlib import import_module
+
+    if name in _MODULES:
         return import_module(f"faultline.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'faultline' has no attribute {name!r}")
-    return getattr(import_module(home), name)
+    found = globals()[name] = getattr(import_module(home), name)
+    return found
 
 
 def run(path: str, *, seed: int = 0, target: str | None = None) -> Run:
-    """Run the one scenario in the file ``path`` once, and return the same :class:`Run` that the CLI prints.
+    """Run the one scenario in the file ``path`` once, and return the :class:`Run`: history, schedule, verdicts.
 
     ``target`` (``path/to/file.py:Class``) takes the place of the scenario's own. Raises ScenarioError for a file
     that is wrong, UsageError for one that holds several scenarios or targets and no ``target`` picks one.
     """
     from pathlib import Path
 
+    from faultline.errors import UsageError
     from faultline.plan import make_plan
     from faultline.runner import run as run_plan
     from faultline.scenario import load_scenarios
@@ -74,17 +105,40 @@ def run(path: str, *, seed: int = 0, target: str | None = None) -> Run:
 
     scenarios = load_scenarios(Path(path))
     if len(scenarios) != 1:
-        raise _usage(f"{path} expands to {len(scenarios)} scenarios; run() takes a file with one")
+        raise UsageError(f"{path} expands to {len(scenarios)} scenarios; run() takes a file with one")
     scenario = scenarios[0]
     if target is not None:
         return run_plan(make_plan(scenario, TargetRef("given", target, path)), seed)
     if len(scenario.targets) != 1:
-        raise _usage(f"{path} has the targets {', '.join(scenario.targets)}; pick one with target=")
+        raise UsageError(f"{path} has the targets {', '.join(scenario.targets)}; pick one with target=")
     (name,) = scenario.targets
     return run_plan(make_plan(scenario, scenario.target(name)), seed)
 
 
-def _usage(message: str) -> FaultlineError:
-    from faultline.errors import UsageError
+def run_all(
+    *paths: str | Path,
+    seed: int | None = None,
+    seeds: int | None = None,
+    target: str | None = None,
+    world: str | None = None,
+    tags: Sequence[str] = (),
+    keywords: Sequence[str] = (),
+    folder: str | Path = ".faultline",
+    jobs: int = 1,
+) -> Campaign:
+    """Run the scenarios in files and folders as ``faultline run`` does, and return the :class:`Campaign` it prints.
 
-    return UsageError(message)
+    The arguments are its options; ``folder`` is where failing schedules and histories are saved. With several ``jobs``
+    the caller's module must be safe to import. Raises UsageError and ScenarioError for what cannot run.
+    """
+    from pathlib import Path
+
+    from faultline.campaign.conductor import Unwatched, conduct
+    from faultline.cli.selection import Selection, cases
+
+    picked = Selection(tuple(map(str, paths)), tuple(tags), tuple(keywords), target, seed, seeds, world=world)
+    return conduct(cases(picked), Unwatched(), folder=Path(folder), jobs=jobs)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

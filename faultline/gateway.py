@@ -16,13 +16,14 @@ import asyncio
 import ssl
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, ParamSpec, Self, TypeVar
 
-from faultline.byhand import Injections, Intents, Wanted
+from faultline.byhand import Block, Injections, Intents, Wanted
+from faultline.checked import CheckFailed, refused
 from faultline.errors import UnsupportedFault, UsageError
 from faultline.faults.actions import Cut
 from faultline.faults.base import Fault
@@ -33,14 +34,17 @@ from faultline.history import Aliases
 from faultline.history.attribution import Attribution
 from faultline.history.contract import ClientPolicy, Contract
 from faultline.history.event import Contracted, Phase, Resolved, Struck
+from faultline.inline import Claims, recording
 from faultline.oracles.base import Oracle, Verdict
+from faultline.oracles.claims import claim_verdicts
 from faultline.runner import judge
-from faultline.session import CheckFailed
 from faultline.venues.interceptor import Interceptor
 from faultline.worlds.live.gateway import EffectLedger, EffectRule, GatewayServer, Outlook, UpstreamAddress
 from faultline.worlds.live.gateway.server import ANSWER_S, CONNECTIONS_MAX, IDLE_S
 from faultline.worlds.live.gateway.wire_history import KEPT_MAX, WireHistory
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _BELIEFS: Final = "needs what the client believes of its orders, and a gateway sees only the wire"
 _TASKS: Final = "needs to see the client's tasks, and a gateway does not run it"
 _TOKENS: Final = "needs to know when tokens end, and the upstream is not ours"
@@ -107,6 +111,7 @@ class Gateway:
             Contracted(0.0, Contract("upstream", sequenced=False, policy=policy), seed, world="gateway")
         )
         self._aliases = Aliases()
+        self._recording = ExitStack()
         attribution = Attribution(policy)
         self._injections = Injections(seed, self.history, self.now_s, time.time)
         self._intents = Intents(self.history, attribution, self.now_s, self._plain)
@@ -129,12 +134,14 @@ class Gateway:
 
     async def __aenter__(self) -> Self:
         self._injections.start(self._carry_out)
+        self._recording.enter_context(recording(Claims(self.history, self.now_s)))
         self.url = await self._server.start(self._host, self._port)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._recording.close()
         await self._server.stop()
         self.history.seal()
 
@@ -154,28 +161,35 @@ class Gateway:
             return "not_applied"
         return "applied" if self._interceptor.cut_streams(tick.point.endpoint, tick.action) else "not_applied"
 
-    @contextmanager
-    def inject(self, *faults: Fault) -> Iterator[None]:
-        """Within the block, ``faults`` strike; their times count from its beginning.
+    def inject(self, *faults: Fault) -> Block[None]:
+        """Within the block (``with`` or ``async with``), ``faults`` strike; their times count from its beginning. As a
+        decorator: within each call.
 
         Raises UnsupportedFault for a fault that a gateway cannot carry.
         """
+        return Block(lambda: self._injected(faults))
+
+    @contextmanager
+    def _injected(self, faults: tuple[Fault, ...]) -> Iterator[None]:
         refuse(faults)
         with self._injections.inject(faults):
             yield
 
-    @contextmanager
     def intent(
         self, side: str = "", /, *, quantity: object = "0", price: object = "", symbol: str = "", key: str = ""
-    ) -> Iterator[Wanted]:
+    ) -> Block[Wanted]:
         """What the caller wants of the client inside the block: one effect.
 
         It is tied to what the upstream did by ``key``, the idempotency key that the client will use, or else by a
         ``price`` (or ``quantity``) that is unique within the test and that the rule of effects knows where to find.
         Once it is used, a new key is no longer an intent by itself.
         """
-        with self._intents.want(side, quantity, price, symbol, key) as wanted:
-            yield wanted
+        return Block(lambda: self._intents.want(side, quantity, price, symbol, key))
+
+    def recorded(self, function: Callable[P, R], **wants: object) -> Callable[P, R]:
+        """``function`` such that each of its calls is an intent; ``id`` is the idempotency key that it will use. See
+        :meth:`faultline.Session.recorded`."""
+        return self._intents.recorded(function, {"side": "", "quantity": "0"} | wants)
 
     async def settle(self, *, within_s: float = SETTLE_MAX_S) -> None:
         """Wait, without faults, until nothing is in flight."""
@@ -190,7 +204,7 @@ class Gateway:
 
     def verdicts(self, oracles: Sequence[Oracle]) -> tuple[Verdict, ...]:
         """What ``oracles`` say of what happened so far; unknown where a gateway cannot see what they need."""
-        return tuple(self._verdict(oracle) for oracle in oracles)
+        return (*(self._verdict(oracle) for oracle in oracles), *claim_verdicts(self.history))
 
     def _verdict(self, oracle: Oracle) -> Verdict:
         why = UNSEEN.get(oracle.name) or self.history.outgrown
@@ -199,10 +213,10 @@ class Gateway:
     def check(self, *oracles: Oracle) -> tuple[Verdict, ...]:
         """The verdicts of ``oracles`` on what happened so far. Raises CheckFailed unless every one passes."""
         verdicts = self.verdicts(oracles)
-        bad = tuple(verdict for verdict in verdicts if verdict.verdict != "pass")
+        bad = refused(verdicts)
         if bad:
             again = f"Gateway(..., seed={self.seed}) draws the same faults; in real time a run is not the same twice"
-            raise CheckFailed(bad, self.seed, again)
+            raise CheckFailed(bad, self.seed, again, self.history)
         return verdicts
 
     def receipts(self) -> Counter[tuple[str, str]]:

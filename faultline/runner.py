@@ -18,7 +18,9 @@ from faultline.faults.schedule import Schedule
 from faultline.history import History
 from faultline.history.attribution import Attribution
 from faultline.history.event import Contracted, Phase, PhaseName, Struck, Trouble
+from faultline.inline import Claims, recording
 from faultline.oracles.base import Oracle, Verdict
+from faultline.oracles.claims import claim_verdicts
 from faultline.plan import Plan
 from faultline.shared import Shared
 from faultline.stage import Stage
@@ -74,7 +76,8 @@ def run(plan: Plan, seed: int, decider: Decider | None = None, *, path: Path | N
             history.seal(world.digest())
 
     try:
-        error = world.run(lambda: _run(plan, seed, shared, decider), ended)
+        with recording(Claims(history, world.now_s, shared.void)):
+            error = world.run(lambda: _run(plan, seed, shared, decider), ended)
     except (FaultlineError, SimHang) as broke:
         error = broke
     except SystemExit as left:
@@ -126,7 +129,10 @@ async def _run(plan: Plan, seed: int, shared: Shared, decider: Decider) -> Fault
 
 
 def judge(history: History, oracles: Sequence[Oracle]) -> tuple[Verdict, ...]:
-    """Each oracle's verdict on a sealed history. An oracle that breaks is ``unknown`` and says so."""
+    """Each oracle's verdict on a sealed history, then those on what code claimed of itself.
+
+    An oracle that breaks is ``unknown`` and says so.
+    """
     verdicts: list[Verdict] = []
     for oracle in oracles:
         try:
@@ -134,7 +140,7 @@ def judge(history: History, oracles: Sequence[Oracle]) -> tuple[Verdict, ...]:
         except Exception as error:
             broke = f"the oracle itself broke: {type(error).__name__}: {error}"
             verdicts.append(Verdict(oracle.name, "unknown", 0, broke))
-    return tuple(verdicts)
+    return (*verdicts, *claim_verdicts(history))
 
 
 def _because(error: E, cause: BaseException) -> E:

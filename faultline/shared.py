@@ -12,6 +12,7 @@ from faultline.history import Aliases, History
 from faultline.history.attribution import Attribution
 from faultline.history.event import Trouble
 from faultline.worlds.base import World
+from faultline.worlds.context import INCARNATION
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 _LENGTH_MAX: Final = 2000
@@ -33,6 +34,11 @@ class Shared:
         ours = isinstance(error, str | FaultlineError)
         text = str(error) if ours else f"{type(error).__name__}: {error}"
         return _ADDRESS.sub("", self.aliases.scrub(text))[:_LENGTH_MAX]
+
+    def void(self) -> bool:
+        """Whether the code that runs now belongs to a process of the client that is dead."""
+        incarnation = INCARNATION.get()
+        return incarnation is not None and self.world.crashed(incarnation)
 
     def hear(self) -> HarnessError | None:
         """Write down what the world has seen of the client since the last time.

@@ -13,6 +13,7 @@ LAYERS = [
     {"errors", "units"},
     {"plugins"},
     {"history"},
+    {"inline"},
     {"faults"},
     {"oracles"},
     {"venues"},
@@ -25,9 +26,9 @@ LAYERS = [
     {"search"},
     {"campaign"},
     {"reports"},
-    {"byhand"},
+    {"byhand", "checked", "stops"},
     {"session", "gateway"},
-    {"cli", "pytest_plugin", "__init__", "__main__"},
+    {"cli", "pytest_plugin", "testing", "__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

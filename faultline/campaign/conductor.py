@@ -51,6 +51,19 @@ class Watcher(Protocol):
         ...
 
 
+class Unwatched:
+    """A watcher that nobody looks through."""
+
+    def ran(self, case: Case, records: Sequence[RunRecord]) -> None:
+        """Some seeds of a case were run."""
+
+    def explaining(self, case: Case, seed: int) -> None:
+        """A failure is being shrunk."""
+
+    def finished(self, result: CaseResult) -> None:
+        """A case is done."""
+
+
 @dataclass(slots=True)
 class _State:
     """A case on its way. ``open`` counts its jobs that have not come back."""
@@ -69,7 +82,9 @@ class _State:
     def result(self) -> CaseResult:
         runs = tuple(sorted(self.runs, key=lambda record: record.seed))
         order = ["", *(oracle.name for oracle in self.case.scenario.expect)]
-        failures = tuple(sorted(self.failures, key=lambda failure: order.index(failure.oracle)))
+        # What code claimed of itself is no oracle of the scenario, and comes last.
+        places = {name: place for place, name in enumerate(order)}
+        failures = tuple(sorted(self.failures, key=lambda failure: places.get(failure.oracle, len(order))))
         return CaseResult(self.case, runs, failures, tuple(self.lost))
 
 

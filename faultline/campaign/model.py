@@ -181,7 +181,8 @@ class CaseResult:
         if not self.finished:
             return ()
         scenario, known = self.case.scenario, self.case.expectation
-        oracles = [oracle.name for oracle in scenario.expect]
+        claims = (verdict.oracle for run in self.runs for verdict in run.verdicts)
+        oracles = dict.fromkeys([*(oracle.name for oracle in scenario.expect), *claims])
         decisive = [name for name in oracles if name not in known.fails and name not in known.may_fail]
         evidence = [Evidence(run.seed, run.fired, run.verdicts) for run in self.runs]
         # A target that fails as stated has shown that the faults bite. One that it cannot meet (a stale read, by a

@@ -73,6 +73,7 @@ class Injector:
         self._holding: set[tuple[str, str, str]] = set()
         self.struck: list[ScheduledStrike] = []
         self._listeners: list[Callable[[str, float], None]] = []
+        self._receipt_listeners: list[Callable[[Struck], None]] = []
         self.armed = False
         self.struck_last_t: float | None = None
 
@@ -95,6 +96,10 @@ class Injector:
     def on_mark(self, listener: Callable[[str, float], None]) -> None:
         """Call ``listener(name, t_s)`` at the first occurrence of every mark from now on."""
         self._listeners.append(listener)
+
+    def on_receipt(self, listener: Callable[[Struck], None]) -> None:
+        """Call ``listener`` as each fault strikes from now on, before its action is carried out."""
+        self._receipt_listeners.append(listener)
 
     def ask(
         self,
@@ -159,21 +164,22 @@ class Injector:
         self.struck.append(ScheduledStrike(fault, point, action, at_s))
         self._receipts += 1
         now = self.struck_last_t = self._now_s()
-        self._history.append(
-            Struck(
-                t=now,
-                receipt=self._receipts,
-                fault=fault,
-                plane=point.plane.value,
-                endpoint=point.endpoint,
-                entity=point.entity,
-                nth=point.nth,
-                phase=point.phase,
-                action=repr(action),
-            )
+        struck = Struck(
+            t=now,
+            receipt=self._receipts,
+            fault=fault,
+            plane=point.plane.value,
+            endpoint=point.endpoint,
+            entity=point.entity,
+            nth=point.nth,
+            phase=point.phase,
+            action=repr(action),
         )
+        self._history.append(struck)
         self.mark(fault.partition("#")[0])
         self.mark(fault)
+        for listener in self._receipt_listeners:
+            listener(struck)
         return self._receipts
 
     def resolve(self, receipt: int, effect: EffectKnown) -> None:

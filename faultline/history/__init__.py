@@ -1,6 +1,7 @@
 """The history of a run: typed events, the append-only log, and what folds out of it."""
 
 from faultline.history.aliases import Aliases
+from faultline.history.builder import HistoryBuilder
 from faultline.history.contract import ClientPolicy, Contract, RateBucket
 from faultline.history.ledger import Ledger, OrderRecord
 from faultline.history.log import History, read_history
@@ -10,6 +11,7 @@ __all__ = [
     "ClientPolicy",
     "Contract",
     "History",
+    "HistoryBuilder",
     "Ledger",
     "OrderRecord",
     "RateBucket",

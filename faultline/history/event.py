@@ -25,6 +25,9 @@ VERSION = 1
 Outcome = Literal["ok", "fail", "info"]
 """What the client told its caller: done; certainly not done; nobody can know."""
 
+ClaimRule = Literal["always", "sometimes"]
+"""When what code claims of itself must hold: whenever it is asked, or at least once over all runs."""
+
 PhaseName = Literal["load", "faults_over", "tail", "quiescence", "judgement"]
 
 
@@ -264,7 +267,17 @@ class Trouble(Event, frozen=True, tag="trouble"):
     incarnation: int = 0
 
 
+class Claimed(Event, frozen=True, tag="claim"):
+    """Code said what must hold, with ``fl.always`` or ``fl.sometimes``: the first time that it held, and each time that
+    it did not (of ``sometimes`` the first). ``where`` is file and line."""
+
+    rule: ClaimRule
+    what: str
+    held: bool
+    where: str = ""
+
+
 AnyEvent = (
     Contracted | Phase | Intent | Answer | Belief | Boot | Crashed | Received | Answered | Connected | Disconnected
-    | Delivered | Effect | TokenIssued | TokenEnded | Struck | Resolved | Stuck | Trouble
+    | Delivered | Effect | TokenIssued | TokenEnded | Struck | Resolved | Stuck | Trouble | Claimed
 )  # fmt: skip

@@ -58,6 +58,11 @@ class History:
         for event in events:
             self.append(event)
 
+    @staticmethod
+    def load(path: str | Path) -> History:
+        """The history in the file ``path``, as :func:`read_history` reads it."""
+        return read_history(Path(path))
+
     def append(self, event: Event) -> None:
         """Add an event. Once sealed, late events of a run being torn down are ignored: they are not evidence."""
         if self._sealed:
