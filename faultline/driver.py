@@ -18,7 +18,7 @@ import msgspec
 
 from faultline.errors import FaultlineError, HarnessError, ProcessEnded, SimError, TargetError
 from faultline.faults.actions import Crash, Pause, Restart
-from faultline.history.event import Answer, Boot, Crashed, Intent, Outcome, Stuck, Trouble
+from faultline.history.event import Answer, Boot, Crashed, Gauge, Intent, Outcome, Stuck, Trouble
 from faultline.shared import Shared
 from faultline.targets import OUTCOMES, BeliefReader, OrdersTarget, ProcessTarget, Surroundings, TargetRef
 from faultline.worlds.base import Addresses
@@ -43,7 +43,16 @@ class Driver:
     cannot be read.
     """
 
-    def __init__(self, target: TargetRef, addresses: Addresses, credentials: tuple[str, str], shared: Shared) -> None:
+    def __init__(
+        self,
+        target: TargetRef,
+        addresses: Addresses,
+        credentials: tuple[str, str],
+        shared: Shared,
+        *,
+        gauged: bool = False,
+    ) -> None:
+        self._gauged = gauged
         self._target = target
         self._new_client = target.load()
         self._addresses = addresses
@@ -272,6 +281,14 @@ class Driver:
         else:
             if belief is not None:
                 self._history.append(belief)
+        if final:
+            self._gauge()
+
+    def _gauge(self) -> None:
+        """Write down what the process holds on to, where an oracle asks for it."""
+        if self._gauged and self._up.is_set() and (held := self._world.gauges(self._incarnation)) is not None:
+            now = self._world.now_s()
+            self._history.append(Gauge(now, self._incarnation, held.tasks, held.timers, held.connections))
 
     def keep_observing(self) -> asyncio.Task[None]:
         """Read beliefs every :data:`SAMPLE_S`, until the task is cancelled."""
@@ -281,6 +298,7 @@ class Driver:
         while True:
             await asyncio.sleep(SAMPLE_S)
             self.observe()
+            self._gauge()
 
     # The end
 

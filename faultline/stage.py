@@ -53,7 +53,8 @@ class Stage:
         stage = cls(plan, shared, venue, decider)
         shared.world.arm(shared.injector, stage._upon)
         addresses: Addresses = await shared.world.listen(venue, stage._interceptor)
-        stage._driver = Driver(plan.target, addresses, plan.profile.credentials, shared)
+        gauged = any(getattr(oracle, "gauged", False) for oracle in plan.scenario.expect)
+        stage._driver = Driver(plan.target, addresses, plan.profile.credentials, shared, gauged=gauged)
         stage._wind(None, 0.0)
         shared.injector.on_mark(stage._wind)
         return stage

@@ -3,7 +3,7 @@
 Each is frozen and carries ``t``, seconds of the world's clock since the run began. Who writes what:
 
 * the runner: :class:`Contracted`, :class:`Phase`, :class:`Intent`, :class:`Answer`, :class:`Belief`, :class:`Boot`,
-  :class:`Crashed`, :class:`Stuck`, :class:`Trouble`;
+  :class:`Crashed`, :class:`Gauge`, :class:`Stuck`, :class:`Trouble`;
 * the interceptor: :class:`Received`, :class:`Answered`, :class:`Connected`, :class:`Disconnected`,
   :class:`Delivered`, :class:`Struck`, :class:`Resolved`;
 * the venue: :class:`Effect`, :class:`TokenIssued`, :class:`TokenEnded`.
@@ -251,6 +251,16 @@ class Resolved(Event, frozen=True, tag="resolved"):
     effect: Literal["applied", "not_applied", "unknown"]
 
 
+class Gauge(Event, frozen=True, tag="gauge"):
+    """What a process of the client held on to: unfinished tasks, timers that are due later, open connections. Sampled
+    only in runs whose oracles ask for it."""
+
+    incarnation: int
+    tasks: int
+    timers: int
+    connections: int
+
+
 class Stuck(Event, frozen=True, tag="stuck"):
     """A task of the client that still waited although nothing was left to wait for: at judgement, or when its process
     was stopped. ``start()``, ``stop()`` and intents that were never answered count too."""
@@ -279,5 +289,5 @@ class Claimed(Event, frozen=True, tag="claim"):
 
 AnyEvent = (
     Contracted | Phase | Intent | Answer | Belief | Boot | Crashed | Received | Answered | Connected | Disconnected
-    | Delivered | Effect | TokenIssued | TokenEnded | Struck | Resolved | Stuck | Trouble | Claimed
+    | Delivered | Effect | TokenIssued | TokenEnded | Struck | Resolved | Gauge | Stuck | Trouble | Claimed
 )  # fmt: skip

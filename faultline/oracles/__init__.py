@@ -16,6 +16,7 @@ resolved_unknowns      what the client did not know it found out, and right     
 crash_consistent       a new process comes up and stands by what the dead one said       C27
 recovers               every caller is answered soon after the last fault                C17 C28
 no_stuck_tasks         nothing waits for ever, no exception disappears                   C17
+no_leaks               what faults make a client hold on to, it lets go again            C29
 rate_limit_respected   sends keep within the limits and wait when told to                C20 C21
 retry_after_honoured   who is told to wait, waits                                        C21
 retry_budget           no call is attempted more often than allowed                      C23
@@ -52,6 +53,7 @@ from faultline.oracles.fills_conserved import FillsConserved
 from faultline.oracles.latency import Latency
 from faultline.oracles.legal_order_states import LegalOrderStates
 from faultline.oracles.no_duplicates import NoDuplicates
+from faultline.oracles.no_leaks import NoLeaks
 from faultline.oracles.no_loss import NoLoss
 from faultline.oracles.no_lost_ack import NoLostAck
 from faultline.oracles.no_lost_events import NoLostEvents
@@ -89,6 +91,7 @@ ORACLES: Final[Table[type[Oracle]]] = Table(
             CrashConsistent,
             Recovers,
             NoStuckTasks,
+            NoLeaks,
             RateLimitRespected,
             RetryAfterHonoured,
             RetryBudget,
@@ -129,6 +132,7 @@ __all__ = [
     "Latency",
     "LegalOrderStates",
     "NoDuplicates",
+    "NoLeaks",
     "NoLoss",
     "NoLostAck",
     "NoLostEvents",

@@ -42,6 +42,15 @@ class Complaint:
     error: BaseException | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What a client process holds on to: unfinished tasks, timers that are due later, open connections."""
+
+    tasks: int
+    timers: int
+    connections: int
+
+
 class World(Protocol):
     """One run's world. Used once.
 
@@ -108,6 +117,10 @@ class World(Protocol):
 
     def left_running(self, incarnation: int) -> list[str]:
         """The unfinished tasks of a client process, each in a line that says where it waits."""
+        ...
+
+    def gauges(self, incarnation: int) -> Gauges | None:
+        """What that client process holds on to now; None where nobody can see into it."""
         ...
 
     def died(self, incarnation: int) -> list[str]:

@@ -19,6 +19,7 @@ from faultline.history.event import (
     Disconnected,
     Effect,
     Event,
+    Gauge,
     Intent,
     OrderBelief,
     Phase,
@@ -154,6 +155,9 @@ class Story:
     def struck(self, fault: str = "lost_response", action: str = "Cut()") -> Story:
         self.strikes += 1
         return self.add(Struck(self.t, self.strikes, fault, "message", "POST /orders", "I1", 1, "after", action))
+
+    def gauge(self, tasks: int, timers: int = 0, connections: int = 0) -> Story:
+        return self.add(Gauge(self.t, self.incarnation, tasks, timers, connections))
 
     # The client's view: "I1 filled 4", "I2 unknown"
 

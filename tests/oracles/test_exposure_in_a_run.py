@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from faultline.errors import ScenarioError
+from faultline.history.event import Gauge
 from faultline.plan import make_plan
 from faultline.runner import Run, run
 from faultline.scenario.load import loads
@@ -53,6 +54,7 @@ def test_a_client_that_goes_on_after_a_kill_is_told_from_one_that_does_not(kind,
     done = killed_at_a_second(kind)
 
     assert done.error is None
+    assert not done.history.of(Gauge), "gauges are for oracles that ask for them; other histories stay as they are"
     assert {answer.intent: answer.outcome for answer in done.history.ledger.answers.values()}["Kill"] == "ok"
     assert [each.verdict for each in done.verdicts] == [verdict, "pass", "pass"]
     if verdict == "fail":

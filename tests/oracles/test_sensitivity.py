@@ -14,6 +14,7 @@ from faultline.history.event import (
     Connected,
     Effect,
     Event,
+    Gauge,
     OrderBelief,
     Received,
 )
@@ -24,6 +25,8 @@ def flawless(new_story) -> list[Event]:
     """Three plain orders, one cancelled, one replaced, one whose outcome was unknown for a while, and a crash."""
     bucket = RateBucket("all", 2, 0.1, (("POST /orders", 1),))
     story = new_story(buckets=(bucket,)).token("<token#1>", 900.0).struck()
+    for _ in range(8):
+        story.gauge(5).struck()
     for number in (1, 2, 3):
         story.at(number * 1.0).request(entity=f"I{number}", token="<token#1>")
         story.good_order(number)
@@ -300,3 +303,12 @@ def test_an_alert_that_is_told_twice_is_seen(new_story):
         ]
         == "fail"
     )
+
+
+def test_tasks_that_are_there_after_every_fault_are_seen(new_story):
+    events, number = [], 0
+    for event in flawless(new_story):
+        number += type(event) is Gauge
+        events.append(msgspec.structs.replace(event, tasks=5 + number) if type(event) is Gauge else event)
+
+    assert verdicts(events)["no_leaks"] == "fail"

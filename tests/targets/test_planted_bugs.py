@@ -222,6 +222,17 @@ def leaves_its_services_running(patch: Patch) -> None:
     patch.setattr(IntegratedSystem, "stop", stop)
 
 
+def watches_every_loss_for_ever(patch: Patch) -> None:
+    watching: list[asyncio.Task[Any]] = []
+    lost = ChannelFollower.lost
+
+    def watched(self: ChannelFollower) -> None:
+        watching.append(asyncio.ensure_future(asyncio.sleep(1e6)))
+        lost(self)
+
+    patch.setattr(ChannelFollower, "lost", watched)
+
+
 def lists_only_what_has_a_fill(patch: Patch) -> None:
     snapshot = OrderFlow.snapshot
 
@@ -354,6 +365,12 @@ CASES = [
         workload="orders: 20, rate: 1000/s, linger: 30s",
     ),
     Case(counts_a_fill_each_time, "duplicate_message: {on: stream user, topic: fills, nth: 3}", "counter_bounds"),
+    Case(
+        watches_every_loss_for_ever,
+        "disconnect: {on: stream user, every: 3s, during: [0s, 40s]}",
+        "no_leaks",
+        workload="orders: 12, rate: 5/s, linger: 45s",
+    ),
     Case(lists_only_what_has_a_fill, "slow_fill: {nth: 3, by: 5s}", "read_your_writes"),
     Case(
         writes_down_after_sending,

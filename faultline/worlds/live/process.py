@@ -273,6 +273,10 @@ class Processes:
             process.kill()
         return process is not None
 
+    def has(self, incarnation: int) -> bool:
+        """Whether that incarnation is a process of its own."""
+        return incarnation in self._by_incarnation
+
     def left(self, incarnation: int) -> list[str]:
         """What that one left behind when it ended, each in a line."""
         process = self._by_incarnation.get(incarnation)

@@ -40,7 +40,7 @@ from faultline.venues.hub import stream_front
 from faultline.venues.interceptor import Interceptor
 from faultline.venues.raw import RawFront
 from faultline.venues.stream import StreamFront
-from faultline.worlds.base import Addresses, Complaint
+from faultline.worlds.base import Addresses, Complaint, Gauges
 from faultline.worlds.context import INCARNATION
 from faultline.worlds.live.context import LiveContext
 from faultline.worlds.live.front import LiveFront, Sent
@@ -331,6 +331,17 @@ class LiveWorld:
     def left_running(self, incarnation: int) -> list[str]:
         """Its unfinished tasks, each by the place where it waits; of a command, the processes that it left behind."""
         return sorted([place(task) for task in self._unfinished(incarnation)] + self._processes.left(incarnation))
+
+    def gauges(self, incarnation: int) -> Gauges | None:
+        """What a class holds on to now; None for a command, which is another process."""
+        if self._processes.has(incarnation):
+            return None
+        timers = sum(
+            not handle._cancelled and handle._context.get(INCARNATION) == incarnation
+            for handle in getattr(self._loop, "_scheduled", ())
+        )
+        connections = sum(len(proxy.connections) for proxy in self._proxies)
+        return Gauges(len(self._unfinished(incarnation)), timers, connections)
 
     def died(self, incarnation: int) -> list[str]:
         """Its tasks that ended in an exception at which nobody has looked yet; each is told once."""

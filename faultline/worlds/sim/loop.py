@@ -110,6 +110,13 @@ class SimLoop(SimulatedEndpoints, asyncio.BaseEventLoop):  # type: ignore[misc]
         """The unfinished tasks of one incarnation, oldest first."""
         return [task for task in every_task(self) if getattr(task, "incarnation", None) == incarnation]
 
+    def timers_of(self, incarnation: int) -> int:
+        """How many timers of one incarnation are still to come."""
+        return sum(
+            isinstance(handle, Timer) and not handle._cancelled and handle._context.get(INCARNATION) == incarnation
+            for _, _, handle in self._heap
+        )
+
     # Time
 
     def time(self) -> float:

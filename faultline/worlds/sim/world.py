@@ -26,7 +26,7 @@ from faultline.venues.interceptor import Interceptor
 from faultline.venues.raw import RawFront
 from faultline.venues.rest import AiohttpFront
 from faultline.venues.stream import StreamFront
-from faultline.worlds.base import Addresses, Complaint
+from faultline.worlds.base import Addresses, Complaint, Gauges
 from faultline.worlds.context import INCARNATION
 from faultline.worlds.sim.context import HOST
 from faultline.worlds.sim.simulation import Simulation
@@ -232,6 +232,13 @@ class SimWorld:
     def left_running(self, incarnation: int) -> list[str]:
         """Its unfinished tasks, each by the place where it waits."""
         return [place(task) for task in self._simulation.loop.tasks_of(incarnation) if not task.done()]
+
+    def gauges(self, incarnation: int) -> Gauges | None:
+        """What that client process holds on to now."""
+        loop, network = self._simulation.loop, self._simulation.network
+        tasks = sum(not task.done() for task in loop.tasks_of(incarnation))
+        connections = sum(open_.client.context.get(INCARNATION) == incarnation for open_ in network.connections())
+        return Gauges(tasks, loop.timers_of(incarnation), connections)
 
     def died(self, incarnation: int) -> list[str]:
         """Its tasks that ended in an exception at which nobody has looked yet; each is told once."""
