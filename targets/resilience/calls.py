@@ -73,9 +73,9 @@ class VenueCalls:
         """Give an order a new size and price."""
         return await self._once(lambda: self.venue.replace(order_id, size=size, price=price), "Order/replace")
 
-    async def find(self, client_key: str) -> Order | None:
+    async def find(self, client_key: str, contract_id: str) -> Order | None:
         """The order with this key, or None. Once: whoever is in doubt asks again by itself."""
-        return await self._once(lambda: self.venue.find(client_key), "Order/search")
+        return await self._once(lambda: self.venue.find(client_key, contract_id), "Order/search")
 
     async def order(self, order_id: str) -> Order:
         """One order."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
+from yarl import URL
 
 from targets.resilience.errors import APIError
 from targets.resilience.retry_after import retry_after_s
@@ -51,23 +52,29 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
         query: Mapping[str, str] | None = None,
+        content: bytes | None = None,
     ) -> Reply:
         """Send a request; the answer, whatever its status.
+
+        ``path`` is sent as it is written, a query in it too, and so is ``content``: what was signed must not change
+        on the way. ``body`` is written as JSON instead.
 
         Raises APIError without a status: ``effect`` is ``none`` when no connection came about, else ``unknown``.
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
+        what = f"{method} {path.partition('?')[0]}"
+        address = URL(self._base_url + path, encoded=True)
         try:
             async with self._session.request(
-                method, self._base_url + path, json=body, params=query, headers=headers, allow_redirects=False
+                method, address, json=body, data=content, params=query, headers=headers, allow_redirects=False
             ) as response:
-                content = await response.read()
+                answer = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise APIError(f"{method} {path}: no connection: {error}", effect="none") from error
+            raise APIError(f"{what}: no connection: {error}", effect="none") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise APIError(f"{method} {path}: no answer: {type(error).__name__} {error}") from error
-        return Reply(response.status, response.headers, _json(content))
+            raise APIError(f"{what}: no answer: {type(error).__name__} {error}") from error
+        return Reply(response.status, response.headers, _json(answer))
 
     async def close(self) -> None:
         """Close the connections."""

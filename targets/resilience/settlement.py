@@ -199,7 +199,7 @@ class Settlement:
         return False
 
     async def _found(self, record: OrderRecord) -> bool:
-        found = await self._calls.find(record.key)
+        found = await self._calls.find(record.key, record.contract_id)
         if found is None:
             return False
         await self._learn(found)

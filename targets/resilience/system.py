@@ -23,17 +23,19 @@ from typing import Any, Final, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from targets.resilience.adapter import Access, Adapter, Stream, Subscription
 from targets.resilience.circuit_breaker import CircuitBreaker, CircuitBreakerConfig
 from targets.resilience.config import ConfigurationManager, RateLimits, StateConfig, VenueConfig
 from targets.resilience.connection_manager import ConnectionState, SignalRConfig, SignalRConnectionManager
-from targets.resilience.error_handler import ErrorHandler, ErrorHandlerConfig
+from targets.resilience.error_handler import ErrorHandler, ErrorHandlerConfig, Readiness
 from targets.resilience.errors import ResilienceError, StateUnavailableError
 from targets.resilience.http_client import HttpClient
 from targets.resilience.order_channels import OrderChannels, channels
 from targets.resilience.order_manager import OrderManager
 from targets.resilience.order_requests import OrderManagerConfig
 from targets.resilience.plain_dialect import generic_venue
-from targets.resilience.rate_limiter import RateLimiterConfig
+from targets.resilience.polled_stream import PolledStream
+from targets.resilience.rate_limiter import Limiter, RateLimiterConfig
 from targets.resilience.state_manager import StateManager
 from targets.resilience.state_reconciler import StateReconciler, StateReconcilerConfig
 from targets.resilience.token_manager import TokenManager, TokenManagerConfig
@@ -97,14 +99,16 @@ class IntegratedSystem:
     def __init__(
         self,
         *,
-        token_manager: TokenManager,
-        signalr_manager: SignalRConnectionManager,
+        token_manager: Access,
+        signalr_manager: Stream,
         state_reconciler: StateReconciler,
         order_manager: OrderManager,
         error_handler: ErrorHandler,
         state_manager: StateManager,
         http: HttpClient,
+        subscriptions: tuple[Subscription, ...] = (),
     ) -> None:
+        self._subscriptions = subscriptions
         self.token_manager = token_manager
         self.signalr_manager = signalr_manager
         self.state_reconciler = state_reconciler
@@ -129,7 +133,8 @@ class IntegratedSystem:
         await self.token_manager.initialize()
         await self.order_manager.start()
         self.state_reconciler.start()
-        await self.signalr_manager.subscribe(*TOPICS)
+        for subscription in self._subscriptions:
+            await self.signalr_manager.subscribe(*subscription)
         with suppress(TimeoutError, ResilienceError):
             async with asyncio.timeout(wait_s):
                 await self.signalr_manager.connect()
@@ -174,7 +179,7 @@ class IntegratedSystem:
 class _WithToken:
     """An error handler whose calls need a token: it is renewed before the limiter is asked, not after."""
 
-    def __init__(self, handler: ErrorHandler, tokens: TokenManager) -> None:
+    def __init__(self, handler: ErrorHandler, tokens: Readiness) -> None:
         self._handler = handler
         self._tokens = tokens
 
@@ -182,32 +187,53 @@ class _WithToken:
         return await self._handler.execute(call, needs=self._tokens, **settings)
 
 
+MakeAdapter = Callable[[VenueConfig, HttpClient, Limiter, TokenManagerConfig], Adapter]
+
+
+def generic_adapter(config: VenueConfig, http: HttpClient, limiter: Limiter, tokens: TokenManagerConfig) -> Adapter:
+    """For the generic venue of faultline."""
+    access = TokenManager(tokens, GenericLogin(http, limiter, config.client_id, config.client_secret))
+    venue = GenericVenue(http, access, config.rules)
+    return Adapter(access, venue, GenericReading(), generic_venue(), "/stream", (TOPICS,))
+
+
 def generic_system(config: SystemConfig) -> IntegratedSystem:
     """The system for an account at the generic venue. Sends nothing yet."""
+    return venue_system(config, generic_adapter)
+
+
+def venue_system(config: SystemConfig, make: MakeAdapter) -> IntegratedSystem:
+    """The system for an account at the venue that ``make`` adapts. Sends nothing yet."""
     http = HttpClient(
         config.venue.rest_url,
         request_timeout=config.venue.request_timeout,
         connect_timeout=config.venue.connect_timeout,
     )
     limiter = config.rate_limits.limiter(config.rate_limiter)
-    login = GenericLogin(http, limiter, config.venue.client_id, config.venue.client_secret)
-    tokens = TokenManager(config.token_manager, login)
+    adapter = make(config.venue, http, limiter, config.token_manager)
+    access, venue = adapter.access, adapter.venue
     handler = ErrorHandler(config.error_handler, limiter, CircuitBreaker(config.circuit_breaker))
-    venue = GenericVenue(http, tokens, config.venue.rules)
     state = StateManager(config.state.path)
-    orders = OrderManager(config.order_manager, handler, venue, state, tokens)
-    address = config.signalr.url or f"{config.venue.stream_url.rstrip('/')}/stream"
-    stream = SignalRConnectionManager(replace(config.signalr, url=address), tokens, dialect=generic_venue())
+    orders = OrderManager(config.order_manager, handler, venue, state, access)
+    stream = _stream(config, adapter)
     store = OrderChannels(state, orders.hear)
-    reconciler = StateReconciler(config.state_reconciler, stream, store, _WithToken(handler, tokens))
-    for channel in channels(venue, state, GenericReading()):
+    reconciler = StateReconciler(config.state_reconciler, stream, store, _WithToken(handler, access))
+    for channel in channels(venue, state, adapter.reading):
         reconciler.follow(channel)
     return IntegratedSystem(
-        token_manager=tokens,
+        token_manager=access,
         signalr_manager=stream,
+        subscriptions=adapter.subscriptions,
         state_reconciler=reconciler,
         order_manager=orders,
         error_handler=handler,
         state_manager=state,
         http=http,
     )
+
+
+def _stream(config: SystemConfig, adapter: Adapter) -> Stream:
+    if adapter.dialect is None:
+        return PolledStream()
+    address = config.signalr.url or config.venue.stream_url.rstrip("/") + adapter.stream_path
+    return SignalRConnectionManager(replace(config.signalr, url=address), adapter.access, dialect=adapter.dialect)

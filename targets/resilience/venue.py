@@ -8,6 +8,8 @@ An adapter (one file in ``targets/resilience/venues/``) speaks one venue's REST 
   venue refuses is reported to the token manager, and the call raises ``APIError(401)``, which had no effect.
 * **``unless`` is asked at the moment of sending**, with no await between it and the request: an order that was
   cancelled while its placement waited for a token is not sent.
+* **Ids are unique for the account.** Where the venue counts orders or fills per contract, or asks for the contract
+  beside the id, the adapter writes the two as one (``BTCUSDT:1001``).
 * **Answers are read strictly.** What is not as documented is an :class:`UnreadableError`, whose effect is unknown:
   an answer about another order than the one asked about counts as unreadable too.
 * **Every failure is an** :class:`~targets.resilience.errors.APIError` **that says what it may have done.** ``effect``
@@ -218,8 +220,8 @@ class Venue(Protocol):
         """Place an order. Raises DuplicateKeyError, WithdrawnError."""
         ...
 
-    async def find(self, client_key: str) -> Order | None:
-        """The order with this key; None when the venue knows of none *as yet*.
+    async def find(self, client_key: str, contract_id: str) -> Order | None:
+        """The order of ``contract_id`` with this key; None when the venue knows of none *as yet*.
 
         A venue that reuses keys gives the latest. One that cannot be asked by key looks through its recent orders.
         """

@@ -93,7 +93,7 @@ class GenericVenue:
                 raise DuplicateKeyError(str(error), 409, code=error.code) from error
             raise
 
-    async def find(self, client_key: str) -> Order | None:
+    async def find(self, client_key: str, contract_id: str) -> Order | None:
         """The order with this key; None when the venue knows of none *as yet*."""
 
         def first(data: object) -> Order | None:

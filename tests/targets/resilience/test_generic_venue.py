@@ -87,7 +87,7 @@ async def test_each_call_is_one_request_and_its_answer_is_decimal() -> None:
     assert (placed.id, placed.client_key, placed.status) == ("order1", "key", OrderStatus.OPEN)
     assert (placed.side, placed.size, placed.price) == (OrderSide.SELL, Decimal(4), Decimal("100.50"))
     assert placed.confirmed
-    assert await venue.find("key") == placed
+    assert await venue.find("key", "NQ") == placed
     assert await venue.order("order1") == placed
     assert await venue.open_orders() == (placed,)
     assert (await venue.cancel("order1")).ended
@@ -186,7 +186,7 @@ async def test_an_answer_that_is_not_about_the_order_is_none(call: str, data: ob
 
 async def test_a_key_that_is_not_found_is_not_found_as_yet() -> None:
     venue, _, _ = answering((200, {"orders": []}), (200, {"orders": [{**ORDER, "client_order_id": "x"}]}), (404, {}))
-    assert [await venue.find("key") for _ in range(3)] == [None] * 3
+    assert [await venue.find("key", "NQ") for _ in range(3)] == [None] * 3
 
 
 @pytest.mark.parametrize(

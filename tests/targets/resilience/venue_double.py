@@ -86,7 +86,7 @@ class VenueDouble:
 
         return await self._carry_out("place", act)
 
-    async def find(self, client_key: str) -> Order | None:
+    async def find(self, client_key: str, contract_id: str) -> Order | None:
         def act() -> Order | None:
             found = (order for order in self.held.values() if order.client_key == client_key)
             return next((order for order in found if order.id not in self.hidden), None)
