@@ -215,10 +215,7 @@ def test_the_faults_of_hubs_need_a_venue_that_has_some() -> None:
         assert not fault.can_strike(PROFILES["generic"].endpoints)
 
 
-async def test_a_hub_on_loopback_with_pysignalr() -> None:
-    pysignalr = pytest.importorskip(
-        "pysignalr.client", reason="pysignalr is not installed: the hubs are proven with it"
-    )
+async def test_a_hub_on_loopback_with_pysignalr(pysignalr: Any) -> None:
     async with on_loopback("projectx", quote_every_s=0.02) as stage, aiohttp.ClientSession() as session:
         login = {"userName": USER, "apiKey": KEY}
         async with session.post(f"{stage.url}/api/Auth/loginKey", json=login) as response:
