@@ -91,6 +91,10 @@ def app(ctx: click.Context) -> None:
     ctx.default_map = {"run": _configured(Path("pyproject.toml"))}
 
 
+KNOWN_FAILURES: Final = ("known-failures", "known_failures")
+"""A list, and no option: see :mod:`faultline.campaign.known`."""
+
+
 def _configured(path: Path) -> dict[str, Any]:
     """Defaults of ``run`` from ``[tool.faultline]``: after the command line and ``FAULTLINE_*``."""
     if not path.is_file():
@@ -103,9 +107,10 @@ def _configured(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: {error}") from error
     known = ("seeds", "jobs", "target", "tag", "fail-fast")
     for key in table:
-        if key not in known:
-            raise UsageError(f"{path}: [tool.faultline] has an unknown key {key!r}; known: {', '.join(known)}")
-    return {key.replace("-", "_"): value for key, value in table.items()}
+        if key not in (*known, *KNOWN_FAILURES):
+            names = ", ".join([*known, KNOWN_FAILURES[0]])
+            raise UsageError(f"{path}: [tool.faultline] has an unknown key {key!r}; known: {names}")
+    return {key.replace("-", "_"): value for key, value in table.items() if key not in KNOWN_FAILURES}
 
 
 def invoke(argv: Sequence[str] | None = None) -> int:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(".faultline")
 """Where the schedules and histories of failures are saved."""
 
+PYPROJECT: Final = Path("pyproject.toml")
+
 EPILOG: Final = """\b
 Examples:
   faultline run scenarios/                         all of them, in as many processes as there are processors
@@ -104,12 +106,14 @@ def command(
     Each scenario runs against each of its targets, once for each seed. A failing seed is run again, its faults are
     shrunk, and what is left is saved under .faultline/ for faultline replay.
     """
+    from faultline.campaign import known
     from faultline.cli.outputs import Outputs
     from faultline.cli.selection import cases
 
     state.verbose = verbose
     outputs = Outputs(junit)
     selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params), world, toxiproxy_url))
+    selected = known.read(PYPROJECT).applied(selected)
     console = _console(no_color)
     if dry_run:
         return _dry_run(selected, console)
@@ -175,7 +179,7 @@ def _run(
     verbose: bool,
     colour: bool,
 ) -> int:
-    from faultline.campaign import conduct
+    from faultline.campaign import conduct, known
     from faultline.reports import json as json_report
     from faultline.reports.console import ConsoleReport
     from faultline.reports.progress import Bar
@@ -196,6 +200,8 @@ def _run(
             keep_receipts=as_json,
             log_level=log_level,
         )
+    for line in known.read(PYPROJECT).told(campaign):
+        click.echo(line, err=True)
     code = exits.of_campaign(campaign)
     if report is None:
         click.echo(json_report.text(campaign, code, exits.MEANING[code]))
