@@ -197,6 +197,19 @@ async def test_what_an_earlier_process_left_unsettled_is_taken_up(faultline: Ses
     assert len(stage.orders) == len(stage.arrivals("POST /orders")) == 1
 
 
+async def test_what_an_earlier_process_never_got_through_is_sent(faultline: Session, tmp_path: Path) -> None:
+    stage = await on_stage(faultline, tmp_path, idempotency="none")
+    system = system_at(stage)
+    await system.start()
+    with faultline.inject(LostRequest(on="POST /orders")):
+        with pytest.raises(APIError):
+            await system.order_manager.place_order(REQUEST)
+        await system.stop()
+    async with running(stage) as system:
+        await until(lambda: system.state_manager.orders["A"].settled)
+    assert len(stage.orders) == 1
+
+
 # The system itself
 
 
