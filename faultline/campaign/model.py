@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from faultline.errors import SimHang
 from faultline.faults.deciders import labels
+from faultline.history.operations import Timing
 from faultline.oracles import Evidence, inconclusive
 from faultline.oracles.base import Verdict
 from faultline.scenario.model import Expectation, Scenario
@@ -82,7 +83,8 @@ class RunRecord:
     """What is kept of one run.
 
     ``receipts`` are its receipts when they were asked for, ``receipt_count`` how many there were. ``wall_s`` is the
-    real time it took. ``difference`` is set when the run failed and, run again, went another way.
+    real time it took, ``timing`` how fast things were in it. ``difference`` is set when the run failed and, run again,
+    went another way.
     """
 
     seed: int
@@ -95,6 +97,7 @@ class RunRecord:
     receipts: tuple[Receipt, ...] = ()
     error: Broken | None = None
     difference: Difference | None = None
+    timing: Timing = Timing()
 
     @property
     def failed(self) -> tuple[str, ...]:

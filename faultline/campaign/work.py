@@ -19,6 +19,7 @@ from faultline.errors import SimHang
 from faultline.faults import codec
 from faultline.faults.deciders import Scheduled
 from faultline.faults.schedule import Schedule
+from faultline.history.operations import timing
 from faultline.oracles import Evidence
 from faultline.oracles.base import Verdict
 from faultline.plan import Plan, make_plan
@@ -83,6 +84,7 @@ def record_of(done: Run, wall_s: float, keep_receipts: bool = False, difference:
         receipts=receipts(done.history) if keep_receipts else (),
         error=broken_by(done),
         difference=difference,
+        timing=timing(done.history),
     )
 
 
