@@ -8,7 +8,7 @@ from typing import Final
 from faultline.clockwork import Clockwork
 from faultline.driver import Driver
 from faultline.errors import HarnessError
-from faultline.faults.actions import Action, Crash, Cut, ExpireTokens, Pause, Restart
+from faultline.faults.actions import Action, Crash, Cut, ExpireTokens, Pause, Restart, StepClock
 from faultline.faults.deciders import Decider, Tick
 from faultline.faults.injector import EffectKnown
 from faultline.faults.points import Plane
@@ -35,7 +35,7 @@ class Stage:
         self._world = shared.world
         self._venue = venue
         self._decider = decider
-        upon: Upon = {Crash: self._upon, Restart: self._upon, Pause: self._upon, ExpireTokens: self._upon}
+        upon: Upon = dict.fromkeys((Crash, Restart, Pause, StepClock, ExpireTokens), self._upon)
         self._interceptor = Interceptor(
             shared.injector,
             shared.history,
@@ -90,6 +90,8 @@ class Stage:
                 return self.driver.restart(action)
             case Pause():
                 return self.driver.pause(action)
+            case StepClock():
+                return self._world.step_clock(action.by_s)
             case ExpireTokens():
                 self._venue.expire_tokens(action)
                 return True

@@ -22,7 +22,7 @@ from faultline.faults.races import CancelRace, FillBeforeAck
 from faultline.faults.signalr import HubClose, LostCompletion
 from faultline.faults.status import StatusStorm
 from faultline.faults.store import StoreError
-from faultline.faults.target import Crash, Pause, Restart
+from faultline.faults.target import ClockStep, Crash, Pause, Restart
 from faultline.faults.unknown import UnknownStatus
 from faultline.faults.venue import PartialFill, Reject, SlowFill, StaleRead, TokenExpiry
 from faultline.plugins import Table
@@ -31,6 +31,7 @@ _SHIPPED: dict[str, type[Fault]] = {
     "ban": Ban,
     "bandwidth": Bandwidth,
     "cancel_race": CancelRace,
+    "clock_step": ClockStep,
     "corrupt": Corrupt,
     "crash": Crash,
     "cut_after": CutAfter,
@@ -82,6 +83,7 @@ __all__ = [
     "Ban",
     "Bandwidth",
     "CancelRace",
+    "ClockStep",
     "Corrupt",
     "Crash",
     "CutAfter",

@@ -151,6 +151,13 @@ class Pause(_Action, frozen=True, tag="pause"):
     lasts_s: float = 1.0
 
 
+class StepClock(_Action, frozen=True, tag="step_clock"):
+    """The wall clock of the client's machine jumps by ``by_s`` seconds, back when negative. Its monotonic clock and
+    the venue's clock go on as they were."""
+
+    by_s: float
+
+
 class StoreError(_Action, frozen=True, tag="store_error"):
     """The client's store refuses a statement: locked by another process, or the disk is full."""
 
@@ -159,7 +166,7 @@ class StoreError(_Action, frozen=True, tag="store_error"):
 
 Action = (
     Delay | Hold | Drop | Duplicate | Replace | Reply | Cut | Goodbye | Shape | Flip
-    | FillPart | Reject | Stale | ExpireTokens | Crash | Restart | Pause | StoreError
+    | FillPart | Reject | Stale | ExpireTokens | Crash | Restart | Pause | StepClock | StoreError
 )  # fmt: skip
 
 TERMINAL: Final = (Drop, Reply, Cut)

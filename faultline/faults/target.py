@@ -6,7 +6,7 @@ from abc import ABC
 from dataclasses import dataclass
 from typing import Literal
 
-from faultline.faults.actions import Action
+from faultline.faults.actions import Action, StepClock
 from faultline.faults.actions import Crash as CrashNow
 from faultline.faults.actions import Pause as PauseNow
 from faultline.faults.actions import Restart as RestartNow
@@ -16,6 +16,7 @@ from faultline.faults.families import Side, only_requests
 from faultline.faults.points import Moment, Plane
 from faultline.units import Seconds
 
+Direction = Literal["forward", "back"]
 Death = Literal["fin", "silence"]
 """What the peers of a dead process see: its system closes the connections, or the whole machine is gone."""
 
@@ -128,3 +129,35 @@ class Pause(_OfProcess):
     def actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
         """Stop it for a while."""
         return (PauseNow(self.lasts_s),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockStep(_OfProcess):
+    """The wall clock of the client's machine jumps, and is wrong from then on.
+
+    In the real world: a time server that was unreachable for long, a virtual machine that was resumed, an operator, a
+    leap second. ``time.time()`` and ``datetime.now()`` jump; ``time.monotonic()`` and timers do not, and neither does
+    the venue. A process that starts later finds the clock as wrong as it was left.
+    ``by`` (a duration, default 5min) is how far, ``direction`` is ``forward`` (default) or ``back``. With ``at`` or
+    ``every`` it happens at that time (``at: 0s`` is a clock that was wrong all along); otherwise at a request of ``on``
+    (default ``POST *``). ``phase`` is ``before`` or ``after`` (default) the effect of the request. Given neither a time
+    nor a number it strikes once. Only the simulated world has a clock that can be set.
+
+    Proves that a client measures time by the monotonic clock, and that a token's end, a signature's time and a rate
+    limit do not hang on its own idea of the date.
+    """
+
+    kind = "clock_step"
+    planes = frozenset({Plane.MESSAGE})
+
+    by_s: Seconds = 300.0
+    direction: Direction = "forward"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("by", self.by_s, 0.001)
+        one_of("direction", self.direction, Direction)
+
+    def actions(self, moment: Moment, chance: Chance) -> tuple[Action, ...]:
+        """Set the clock."""
+        return (StepClock(self.by_s if self.direction == "forward" else -self.by_s),)

@@ -95,6 +95,10 @@ class World(Protocol):
         """End the open connections to the hosts that ``on`` names. Returns how many there were."""
         ...
 
+    def step_clock(self, by_s: float) -> bool:
+        """The wall clock of the client's machine jumps. False where it cannot be set."""
+        ...
+
     def store_path(self) -> Path:
         """The file in which the next client process keeps its state."""
         ...

@@ -114,6 +114,7 @@ CASES: dict[str, Case] = {
     "malformed_body": Case({"form": "empty"}, post("after"), (do.Replace(b""),), (post("before"), get("after"), OUT)),
     "partial_fill": Case({}, decide_at("match"), (do.FillPart(2, 0.5),), (decide_at("accept"), post("before"))),
     "partition": Case({}, link("connect"), (do.Hold(None),), (LOOK_UP, post("before"))),
+    "clock_step": Case({}, post("after"), (do.StepClock(300),), (post("before"), get("after"), OUT, COMMIT)),
     "pause": Case({}, post("after"), (do.Pause(1),), (post("before"), get("after"), OUT, COMMIT)),
     "refuse": Case({}, link("connect"), (do.Cut(how="rst"),), (link("up"), LOOK_UP)),
     "reject": Case({}, decide_at("accept"), (do.Reject("insufficient_funds"),), (decide_at("match"),)),

@@ -34,7 +34,7 @@ from faultline.faults.actions import Action, Cut
 from faultline.faults.base import Fault
 from faultline.faults.injector import Injector
 from faultline.faults.points import Moment, Plane
-from faultline.faults.target import Crash, Pause
+from faultline.faults.target import ClockStep, Crash, Pause
 from faultline.venues.base import Context, Venue
 from faultline.venues.hub import stream_front
 from faultline.venues.interceptor import Interceptor
@@ -73,6 +73,8 @@ def refuses(fault: Fault, *, as_command: bool = False) -> str:
             f"the live world cannot {what} a Python class alone, because it shares the process of the runner; "
             "run it as a command (docs/any-language.md)"
         )
+    if isinstance(fault, ClockStep):
+        return "the clock here is that of the whole machine; only the simulated world can set it"
     if as_command and (fault.kind == "store_error" or fault.on == "store"):
         return "the store of a command is in another process, where no statement can be struck"
     if as_command and isinstance(fault, Crash) and fault.how == "silence":
@@ -266,6 +268,10 @@ class LiveWorld:
     def cut(self, on: str, cut: Cut) -> int:
         """End the open connections to the fronts that ``on`` names."""
         return sum(proxy.cut(cut.how) for proxy in self._proxies if fnmatchcase(proxy.name, on))
+
+    def step_clock(self, by_s: float) -> bool:
+        """False: the clock here is that of the whole machine."""
+        return False
 
     # The client's processes
 

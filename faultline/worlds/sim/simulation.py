@@ -80,6 +80,8 @@ class Simulation:
     ) -> None:
         self.seed = seed
         self.start_wall_s = start_wall_s
+        self.wall_offset_s = 0.0
+        """How far the wall clock of the code under test is ahead of the true one."""
         self.entropy = entropy.Entropy(entropy.seed_for(seed, "entropy"))
         self.instance_seed = entropy.seed_for(seed, "instances")
         self.escapes: list[SimEscape] = []
@@ -225,7 +227,7 @@ class Simulation:
 
     def read_wall_s(self) -> float:
         """The wall clock, as the code under test reads it."""
-        return self.start_wall_s + self.loop.read_clock_s()
+        return self.start_wall_s + self.wall_offset_s + self.loop.read_clock_s()
 
     def read_monotonic_s(self) -> float:
         """The monotonic clock, as the code under test reads it."""

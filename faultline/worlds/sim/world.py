@@ -174,6 +174,11 @@ class SimWorld:
                 ended += 1
         return ended
 
+    def step_clock(self, by_s: float) -> bool:
+        """The client's wall clock jumps; the venue's does not."""
+        self._simulation.wall_offset_s += by_s
+        return True
+
     # The client's processes
 
     def store_path(self) -> Path:
