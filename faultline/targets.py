@@ -130,7 +130,7 @@ class TargetRef:
         file, _, attribute = self.spec.rpartition(":")
         if not file or not attribute.isidentifier():
             raise UsageError(f"{self.spec!r} does not name a target; write path/to/file.py:Class")
-        module = _module(self._found(Path(file)))
+        module = module_at(self._found(Path(file)))
         found = getattr(module, attribute, None)
         if not isinstance(found, type):
             classes = sorted(name for name, value in vars(module).items() if isinstance(value, type))
@@ -182,7 +182,8 @@ _CALLS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 _modules: dict[Path, Any] = {}
 
 
-def _module(path: Path) -> Any:
+def module_at(path: Path) -> Any:
+    """The module in a Python file, imported once. Raises UsageError and TargetError."""
     path = path.resolve()
     if path in _modules:
         return _modules[path]

@@ -28,6 +28,7 @@ LAYERS = [
     {"reports"},
     {"byhand", "checked", "stops"},
     {"session", "gateway"},
+    {"mutants"},
     {"cli", "pytest_plugin", "testing", "__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from faultline.campaign.model import Campaign, RunRecord
+    from faultline.mutants.matrix import Matrix
 
 OK: Final = 0
 FAILED: Final = 1
@@ -45,6 +46,13 @@ def of_replay(record: RunRecord, unexpected: bool) -> int:
     if record.error is not None:
         return BROKE
     return FAILED if unexpected else OK
+
+
+def of_matrix(matrix: Matrix) -> int:
+    """The exit code of a kill matrix. A survivor that never was killed is no failure, it is a result."""
+    if matrix.regressions:
+        return FAILED
+    return INCONCLUSIVE if matrix.undecided or not matrix.results else OK
 
 
 def of_error(error: BaseException) -> int:

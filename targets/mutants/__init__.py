@@ -1,0 +1,18 @@
+"""The resilience layer broken on purpose, one rule at a time: ``faultline mutants``.
+
+Every mutant is a class of bug that clients of remote APIs have had in public. It changes one behaviour, by a subclass
+or a replaced method, and comes with its witness: the scenario in ``witnesses/`` (or the drive in this folder) under
+which an oracle sees it, and which the layer as it is passes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from targets.mutants import retry, tokens
+
+FAULT_FREE: Final = "witnesses/fault_free.yaml"
+MUTANTS: Final = (
+    *retry.MUTANTS,
+    *tokens.MUTANTS,
+)
