@@ -2,12 +2,13 @@
 
 Written to be certain: each intent is executed at most once, and what became of it is found out, whatever gets lost
 on the way. All of that is in the components of :mod:`targets.resilience`; this is their composition for faultline's
-generic venue (:func:`targets.resilience.system.generic_system`), with times that suit a venue that answers in
+generic venue (:func:`targets.resilience.system.venue_system`), with times that suit a venue that answers in
 milliseconds, behind the methods that a target has.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -21,7 +22,7 @@ from targets.resilience.order_manager import OrderRequest
 from targets.resilience.order_requests import OrderManagerConfig
 from targets.resilience.rate_limiter import BucketRule, RateLimiterConfig
 from targets.resilience.settlement import Failure
-from targets.resilience.system import SystemConfig, generic_system
+from targets.resilience.system import MakeAdapter, SystemConfig, generic_adapter, venue_system
 from targets.resilience.token_manager import TokenManagerConfig
 from targets.resilience.venue import OrderSide, OrderType
 
@@ -57,6 +58,9 @@ class OrderFlow:
 
     workload = "orders"
     config: ClassVar[SystemConfig] = CONFIG
+    adapter: ClassVar[MakeAdapter] = staticmethod(generic_adapter)
+    contracts: ClassVar[Mapping[str, str]] = {}
+    """The venue's contracts by symbol, where they have other names."""
 
     def __init__(self, *, rest_url: str, stream_url: str, store_path: str, client_id: str, client_secret: str) -> None:
         venue = replace(
@@ -66,7 +70,7 @@ class OrderFlow:
             client_id=client_id,
             client_secret=client_secret,
         )
-        self._system = generic_system(replace(self.config, venue=venue, state=StateConfig(store_path)))
+        self._system = venue_system(replace(self.config, venue=venue, state=StateConfig(store_path)), self.adapter)
         self._orders = self._system.order_manager
         self._state = self._system.state_manager
 
@@ -85,7 +89,7 @@ class OrderFlow:
         """Place an order: ``accepted``, ``rejected`` (certainly not placed) or ``unknown`` (still worked on)."""
         request = OrderRequest(
             account_id="",
-            contract_id=symbol,
+            contract_id=self.contracts.get(symbol, symbol),
             size=Decimal(quantity),
             type=OrderType(order_type),
             side=OrderSide(side),
@@ -120,16 +124,22 @@ class OrderFlow:
 
     def snapshot(self) -> dict[str, object]:
         """What the client believes now. ``stale`` is its own admission that it may be behind."""
+        symbols = {contract: symbol for symbol, contract in self.contracts.items()}
         return {
             "orders": {
                 record.request_id: {
-                    "order_id": record.order_id,
+                    "order_id": _own_id(record.order_id),
                     "status": record.status.value,
                     "filled": str(record.filled),
                 }
                 for record in self._state.orders.values()
             },
-            "positions": {symbol: str(quantity) for symbol, quantity in self._state.positions.items()},
-            "fills": list(self._state.fills),
+            "positions": {symbols.get(held, held): str(size) for held, size in self._state.positions.items()},
+            "fills": [_own_id(fill) for fill in self._state.fills],
             "stale": self._system.state_reconciler.stale,
         }
+
+
+def _own_id(written: str) -> str:
+    """The venue's own id, without the contract that an adapter puts before it."""
+    return written.rpartition(":")[2]

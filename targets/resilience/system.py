@@ -19,7 +19,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -187,7 +187,14 @@ class _WithToken:
         return await self._handler.execute(call, needs=self._tokens, **settings)
 
 
-MakeAdapter = Callable[[VenueConfig, HttpClient, Limiter, TokenManagerConfig], Adapter]
+class MakeAdapter(Protocol):
+    """Makes the adapter of one venue."""
+
+    def __call__(
+        self, config: VenueConfig, http: HttpClient, limiter: Limiter, tokens: TokenManagerConfig, /
+    ) -> Adapter:
+        """The adapter. Sends nothing yet."""
+        ...
 
 
 def generic_adapter(config: VenueConfig, http: HttpClient, limiter: Limiter, tokens: TokenManagerConfig) -> Adapter:
