@@ -44,7 +44,7 @@ def replay(path: Path, target: str | None = None) -> Replay:
     scenario is not there any more.
     """
     saved = codec.load(path)
-    case = _case(path, saved.meta, target)
+    case = case_of(path, saved.meta, target)
     plan = make_plan(case.scenario, case.target)
     seed = case.seeds[0]
     history_path = path.with_name(f"{path.stem}.replay.jsonl")
@@ -68,7 +68,8 @@ def _oracle(case: Case, record: RunRecord, saved: str) -> str:
     return next(iter([*case.unexpected(record.failed), *record.failed]), "")
 
 
-def _case(path: Path, meta: Mapping[str, str], target: str | None) -> Case:
+def case_of(path: Path, meta: Mapping[str, str], target: str | None = None) -> Case:
+    """The case that a saved schedule belongs to. Raises UsageError when it is not there any more."""
     try:
         file, name, spec = meta["scenario"], meta["name"], meta["target"]
         seed = int(meta["seed"])

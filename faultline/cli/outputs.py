@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,30 +28,31 @@ class Outputs:
     """The files that were asked for. Raises UsageError while made if one of them cannot be written."""
 
     junit: Path | None = None
+    html: Path | None = None
+    trace: Path | None = None
+    agent: Path | None = None
 
     def __post_init__(self) -> None:
         for path in self.files:
-            _check(path)
+            check(path)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Those that were asked for."""
-        return tuple(path for path in (self.junit,) if path is not None)
+        return tuple(path for path in (self.junit, self.html, self.trace, self.agent) if path is not None)
 
     def write(self, campaign: Campaign, code: int, meaning: str, env: Mapping[str, str] = os.environ) -> None:
         """Write them all. Raises HarnessError, after all have been tried, if one could not be written."""
         failed: list[str] = []
 
-        def attempt(path: Path, write: Callable[[Path], None]) -> None:
+        def attempt(path: Path, write: Callable[[], None]) -> None:
             try:
-                write(path)
+                write()
             except OSError as error:
-                failed.append(f"{path} could not be written: {error.strerror or error}")
+                failed.append(cannot(path, error))
 
-        if self.junit is not None:
-            from faultline.reports import junit
-
-            attempt(self.junit, lambda path: _whole(path, junit.text(campaign)))
+        for path, text in self._texts(campaign, code, meaning):
+            attempt(path, partial(whole, path, text))
         if env.get(ON_GITHUB) == "true":
             from faultline.reports import github
 
@@ -58,12 +60,40 @@ class Outputs:
             for line in github.commands(campaign):
                 print(line, file=sys.stderr)
             if summary := env.get(SUMMARY_FILE):
-                attempt(Path(summary), lambda path: _appended(path, github.summary(campaign, code, meaning)))
+                attempt(Path(summary), partial(_appended, Path(summary), github.summary(campaign, code, meaning)))
         if failed:
             raise HarnessError("; ".join(failed))
 
+    def _texts(self, campaign: Campaign, code: int, meaning: str) -> Iterator[tuple[Path, str]]:
+        """Each file and what goes into it."""
+        from faultline.reports import json, shown
 
-def _check(path: Path) -> None:
+        if self.junit is not None:
+            from faultline.reports import junit
+
+            yield self.junit, junit.text(campaign)
+        if self.agent is not None:
+            from faultline.reports import agent
+
+            yield self.agent, agent.text(json.document(campaign, code, meaning)) + "\n"
+        runs = shown.of_campaign(campaign) if self.html or self.trace else []
+        if self.html is not None:
+            from faultline.reports import page
+
+            yield self.html, page.text(json.document(campaign, code, meaning), runs)
+        if self.trace is not None:
+            from faultline.reports import trace
+
+            yield self.trace, trace.text(runs[0].history, runs[0].verdicts) if runs else trace.EMPTY
+
+
+def cannot(path: Path, error: OSError) -> str:
+    """What is said of a file that could not be written."""
+    return f"{path} could not be written: {error.strerror or error}"
+
+
+def check(path: Path) -> None:
+    """Raises UsageError if a file cannot be written there."""
     folder = path.parent
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file in it")
@@ -73,7 +103,16 @@ def _check(path: Path) -> None:
         raise UsageError(f"{path} cannot be written: no permission")
 
 
-def _whole(path: Path, text: str) -> None:
+def written(path: Path, text: str) -> None:
+    """As :func:`whole`. Raises HarnessError that names the file."""
+    try:
+        whole(path, text)
+    except OSError as error:
+        raise HarnessError(cannot(path, error)) from error
+
+
+def whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises OSError."""
     if path.exists() and not path.is_file():
         # A pipe or /dev/stdout cannot be replaced.
         path.write_text(text, encoding="utf-8")

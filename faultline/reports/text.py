@@ -53,5 +53,6 @@ def action_text(action: str) -> str:
         value = ast.literal_eval(keyword.value)
         if value in _SAYS_NOTHING or (keyword.arg == "code" and value == 1006):
             continue
-        words.append(f"{keyword.arg}={safe(str(value))}")
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        words.append(f"{keyword.arg}={safe(shown)}")
     return shortened(" ".join(words), 60)
