@@ -93,3 +93,9 @@ def test_answers_and_effects_are_conditions_too(story):
 def test_a_client_that_tells_no_alerts_fails_where_one_was_due_and_is_unknown_elsewhere(story, new_story):
     assert "tells no alerts at all" in judge(story.at(10.0).struck("disconnect")).why
     assert judge(new_story().good_order(1)).verdict == "unknown"
+
+
+def test_an_alert_of_the_process_before_does_not_do(story):
+    story.at(9.0).alert("stream user").crash().boot().at(10.0).struck("disconnect")
+
+    assert judge(story).verdict == "fail"

@@ -125,3 +125,17 @@ def test_one_process_alone_is_unknown_and_so_is_a_silent_one(story, new_story):
     assert judge(story.good_order(1)).verdict == "unknown"
     silent = new_story().place("I1").crash().boot().history()
     assert CrashConsistent().judge(silent).verdict == "unknown"
+
+
+def test_the_first_process_follows_nobody(story):
+    story.crash("exit").boot().place("I1").believe("I1 pending")
+
+    assert judge(story).verdict == "pass"
+
+
+def test_a_copy_that_faultline_made_is_not_what_the_next_process_sent(story):
+    first = story.place("I1").request(entity="I1")
+    story.order("o1", "I1", request=first).crash().boot()
+    story.order("o2", "I1", request=story.request(entity="I1", injected=True)).believe("I1 new")
+
+    assert judge(story).verdict == "pass"

@@ -147,3 +147,9 @@ def test_a_flatten_that_closes_passes_and_one_that_closes_twice_is_seen(story):
 
     assert (result.verdict, result.findings[0].intent) == ("fail", "F")
     assert "fill f3 of a flatten took the position from 0 to -4 NQ" in result.why
+
+
+def test_a_flatten_that_turns_a_position_over_makes_it_no_larger(story):
+    sent(story.place("I1"), "I1", "o1").fill("o1", "2").command("F", "flatten")
+
+    assert judge(sent(story, "F", "o2", side="sell").fill("o2", "4")).verdict == "pass"

@@ -73,3 +73,7 @@ def test_each_process_begins_anew(story):
 def test_too_few_cycles_show_no_trend_and_no_samples_none(story, new_story):
     assert judge(cycles(story, *range(5, 10))).verdict == "unknown"
     assert judge(new_story().good_order(1)).verdict == "unknown"
+
+
+def test_a_step_that_stays_is_no_trend(story):
+    assert judge(cycles(story, *[5] * 9, 9, 9, 9)).verdict == "pass"

@@ -91,3 +91,15 @@ def test_where_views_travel_they_may_be_a_little_older_than_the_answer(story):
 
     assert ReadYourWrites().judge(History(events)).verdict == "fail"
     assert ReadYourWrites().judge(History([live, *events[1:]])).verdict == "pass"
+
+
+def test_what_the_next_process_denies_is_for_other_oracles(story):
+    placed(story).believe("I1 new").crash().boot().believe("I1 absent")
+
+    assert judge(story).verdict == "pass"
+
+
+def test_a_cancel_is_no_promise_to_be_judged(story):
+    placed(story).cancel("C1", of="I1").answer("C1").believe("I1 new")
+
+    assert judge(story).judged == 1
