@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import faultline as fl
 
 pytest_plugins = ["pytester"]
 
@@ -218,6 +222,18 @@ def test_failures_are_shown_as_pytest_shows_them(alone: pytest.Pytester) -> None
     assert "SimEscape: a real name look-up" in shown
     assert "no_duplicates: fail: intent I1 (buy 1 NQ at 100) became 2 orders (order1 at " in shown
     assert "seed 0: pytest --faultline-seed=0, or Session(seed=0)" in shown
+    # An explanation, and not the code that raised it; what it stands on is kept, and how to repeat it is said.
+    explained = shown[shown.index("_ test_buys_twice _") : shown.index("short test summary")]
+    assert "def test_buys_twice" not in explained
+    for told in ("  1 fault struck:", "I1   buy 1 NQ at 100", "at test_it.py:", "--faultline-seed=0"):
+        assert told in explained
+    assert "repeat   pytest 'test_it.py::test_buys_twice' --faultline-seed=0" in explained
+    (kept,) = re.findall(r"^history  (\S+)$", explained, re.MULTILINE)
+    assert fl.History.load(alone.path / kept).ledger.by_intent["I1"][1].order == "order2"
+    # What fails by itself keeps its traceback, and is told beside it what struck.
+    others = shown[shown.index("_ test_fails_itself _") : shown.index("_ test_escapes _")]
+    assert "as told" in others
+    assert "no fault struck" in others
 
 
 # The seed
@@ -250,6 +266,176 @@ def test_an_ini_value_that_is_no_number_is_a_usage_error(alone: pytest.Pytester)
     result.stderr.fnmatch_lines(["*faultline_seed is 'seven'*"])
 
 
+# Everything at once, in a host suite with plugins and a loop of its own
+
+EVERYTHING = {
+    "conftest.py": """
+import asyncio
+
+class HostLoop(asyncio.SelectorEventLoop): ...
+
+def pytest_asyncio_loop_factories(config, item):
+    return {"host": HostLoop}
+""",
+    "test_host.py": """
+import asyncio
+import anyio
+import pytest
+from hypothesis import given, settings, strategies as st
+import faultline as fl
+
+loop_name = lambda: type(asyncio.get_running_loop()).__name__
+
+@pytest.mark.asyncio
+async def test_the_hosts_loop_is_the_hosts():
+    assert loop_name() == "HostLoop"
+
+@pytest.mark.anyio
+async def test_anyio_is_left_alone(anyio_backend_name):
+    await anyio.sleep(0)
+    assert loop_name() != "SimLoop"
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+@pytest.mark.anyio
+async def test_a_world_beside_anyio(faultline):
+    await asyncio.sleep(1000)
+    assert loop_name() == "SimLoop"
+
+@given(st.integers(0, 9))
+@settings(max_examples=5, deadline=None)
+def test_given(seed):
+    with fl.Session(seed) as faultline:
+        async def main():
+            await asyncio.sleep(1000)
+            return faultline.seed
+        assert faultline.run(main) == seed
+
+@pytest.mark.faultline(seeds=3)
+async def test_seeds(faultline, record_property):
+    record_property("seed", faultline.seed)
+    fl.sometimes(faultline.seed % 3 == 1, "one of three")
+
+async def test_live(faultline_live):
+    assert faultline_live.world == "live" and loop_name() != "SimLoop"
+    venue = await faultline_live.venue()
+    assert venue.url.startswith("http://127.0.0.1:")
+
+@pytest.mark.faultline(scenario="scenarios/good.yaml", seeds=2)
+def test_a_scenario(faultline_result):
+    assert (faultline_result.status, len(faultline_result.runs)) == ("pass", 2)
+
+@pytest.mark.asyncio
+@pytest.mark.faultline(scenario=["scenarios/good.yaml"], seeds=[5])
+async def test_a_scenario_before_a_coroutine():
+    assert loop_name() == "HostLoop"
+""",
+    "scenarios/good.yaml": f"""
+version: 1
+name: careful orders
+tags: [smoke]
+target: {ROOT}/targets/order_flow.py:OrderFlow
+venue: {{profile: generic, idempotency: unique_forever}}
+seeds: 3
+workload: {{orders: 4}}
+faults: [lost_response: {{on: POST /orders, nth: 1}}]
+expect: [no_duplicates]
+""",
+}
+NAIVE = EVERYTHING["scenarios/good.yaml"].replace("order_flow.py:OrderFlow", "naive_flow.py:NaiveFlow")
+
+
+def written(suite: pytest.Pytester, **more: str) -> None:
+    for name, text in {**EVERYTHING, **more}.items():
+        file = suite.path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_everything_works_beside_a_host_suites_own_plugins_and_loops(suite: pytest.Pytester, mode: str) -> None:
+    written(suite)
+    more = ["-n", "2", "--faultline-seed=random", "--faultline-scenarios=scenarios"] if mode == "strict" else []
+    result = suite.runpytest_subprocess(
+        "-p",
+        "no:cacheprovider",
+        *MODES[mode],
+        *more,
+        "--junitxml=out.xml",
+        "-ojunit_family=legacy",
+        "--faultline-report=report.json",
+    )
+    result.assert_outcomes(passed=11 if mode == "strict" else 10)
+    seeds = sorted(map(int, re.findall(r'name="seed" value="(\d+)"', suite.path.joinpath("out.xml").read_text())))
+    first = seeds[0]
+    assert seeds == [first, first + 1, first + 2]
+    # Chosen once: the header's, in every worker.
+    assert first == 0 if mode == "auto" else f"faultline: seed {first}" in result.stdout.str()
+    report = json.loads(suite.path.joinpath("report.json").read_text())
+    names = [found["scenario"] for found in report["results"]]
+    assert names == ["careful orders"] * (3 if mode == "strict" else 2)
+
+
+BAD_SUITE = {
+    "scenarios/naive.yaml": NAIVE.replace("careful", "naive"),
+    "scenarios/idle.yaml": EVERYTHING["scenarios/good.yaml"].replace("nth: 1", "nth: 99").replace("careful", "idle"),
+    "scenarios/wrong.yaml": "version: 1",
+    "test_bad.py": """
+import pytest, faultline as fl
+
+@pytest.mark.faultline(scenario="scenarios/naive.yaml", seeds=1)
+def test_naive():
+    raise AssertionError("the body is not reached")
+
+async def test_sometimes(faultline):
+    fl.sometimes(False, "the moon is full")
+""",
+    "test_colour.py": """
+import pytest
+
+@pytest.mark.faultline(colour="red")
+def test_colour(faultline): ...
+""",
+    "none.py": "",
+    "test_two.py": "async def test_two(faultline, faultline_live): ...",
+    "conftest.py": "",
+    "test_host.py": "",
+}
+
+
+def test_what_is_not_as_expected_is_explained(alone: pytest.Pytester) -> None:
+    written(alone, **BAD_SUITE)
+    result = alone.runpytest_subprocess(
+        "-p", "no:cacheprovider", "-o", "faultline_scenarios=scenarios", "--continue-on-collection-errors"
+    )
+    # good passes, and test_sometimes by itself; naive fails twice, idle proves nothing.
+    result.assert_outcomes(passed=2, failed=3, errors=3)
+    shown = result.stdout.str()
+    for told in (
+        "FAIL  naive orders · NaiveFlow · no_duplicates · seed 0",
+        "1 of 1 fault is enough",
+        "repeat    faultline replay .faultline/naive-NaiveFlow-no_duplicates-seed0.json",
+        "fault lost_response never fired in 3 runs",
+        "scenarios/wrong.yaml:1:1: 'target' is missing",
+        "@pytest.mark.faultline takes seeds=, world=, scenario= and target=, and not colour",
+        "test_two asks for faultline and faultline_live; a test runs in one world",
+        "sometimes: the moon is full: it never held in any of these tests",
+    ):
+        assert told in shown, told
+    assert "the body is not reached" not in shown
+    assert "Traceback" not in shown
+    assert alone.path.joinpath(".faultline/naive-NaiveFlow-no_duplicates-seed0.json").is_file()
+    alone.path.joinpath("pyproject.toml").write_text(
+        '[[tool.faultline.known-failures]]\noracle = "no_duplicates"\nreason = "later"\nexpires = 9999-01-01\n'
+    )
+    again = alone.runpytest_subprocess(
+        "-p", "no:cacheprovider", "--faultline-scenarios=scenarios/naive.yaml", "none.py"
+    )
+    again.assert_outcomes(passed=1)
+
+
 # What it costs those who do not use it
 
 UNUSED = """
@@ -259,7 +445,7 @@ def test_nothing():
     heavy = sorted(name for name in ("aiohttp", "pydantic", "websockets", "msgspec", "yaml") if name in sys.modules)
     assert not heavy, heavy
     loaded = sorted(name for name in sys.modules if name.startswith("faultline."))
-    assert loaded == ["faultline.pytest_plugin"], loaded
+    assert loaded == ["faultline.pytest_plugin", "faultline.pytest_plugin.settings"], loaded
 """
 
 
