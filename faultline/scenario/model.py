@@ -29,8 +29,8 @@ ORDERS_MAX: Final = 1_000_000
 class OrdersWorkload:
     """What the client is asked to do: place ``orders`` at ``rate``, and cancel or replace a share of them.
 
-    At ``kill_at`` it is told to open nothing more, at ``flatten_at`` to close all it holds. ``linger`` is how long after
-    the last intent faults may go on, ``tail`` how long the client then has, without faults, to put everything right.
+    At ``kill_at`` it is told to open nothing more, at ``flatten_at`` to close all it holds. ``linger`` is how long
+    after the last intent faults may go on, ``tail`` how long the client then has, without faults, to put all right.
     """
 
     orders: int = 20
