@@ -26,6 +26,7 @@ LAYERS = [
     {"search"},
     {"campaign"},
     {"reports"},
+    {"nightly"},
     {"byhand", "checked", "stops"},
     {"session", "gateway"},
     {"mutants"},

@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "schema": "Print the JSON Schema of scenario files.",
     "init": "Write a small example that fails, and say what to do next.",
     "doctor": "Look at this machine for what could get in the way.",
+    "nightly": "Run fresh seeds every night, and everything that ever failed.",
     "completion": "Print what a shell needs to complete commands.",
 }
 """Name and short help of each command; module ``faultline.cli.<name>_command`` holds it as ``command``."""
