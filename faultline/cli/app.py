@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "validate": "Check scenario files and their targets; run nothing.",
     "list": "List scenarios, faults or oracles.",
     "replay": "Repeat a saved schedule.",
+    "report": "Show a saved run as text, a page, a trace or JSON.",
     "mutants": "Break a client on purpose and say which oracle notices.",
     "proxy": "Proxy TCP connections with faults, driven by any client of Toxiproxy.",
     "gateway": "Forward HTTP and WebSocket to an upstream, with faults on the messages.",

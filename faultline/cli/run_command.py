@@ -35,6 +35,7 @@ Examples:
   faultline run scenarios/ --target bot.py:Client  your own client instead of the scenarios' own
   faultline run scenarios/ --tag smoke --json      one JSON document on stdout
   faultline run scenarios/ --junit results.xml     also for a CI server
+  faultline run scenarios/ --html report.html      what happened and why, as one page
   faultline run scenarios/ --param form=seconds    one value of a matrix
   faultline run scenarios/ --world live --seeds 1  over real sockets, in real time
 """
@@ -77,6 +78,11 @@ def _jobs(ctx: click.Context, param: click.Parameter, value: object) -> int | No
 @click.option("--dry-run", is_flag=True, help="Say what would run, and check that it can.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of text.")
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write JUnit XML for a CI server.")
+@click.option(
+    "--html", metavar="FILE", type=click.Path(path_type=Path), help="Write a page with what happened and why."
+)
+@click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write a Chrome trace, for Perfetto.")
+@click.option("--agent", metavar="FILE", type=click.Path(path_type=Path), help="Write a JSON summary for agents.")
 @click.option("-q", "--quiet", is_flag=True, help="Only what is not as expected, and the last lines.")
 @click.option("-v", "--verbose", is_flag=True, help="Every verdict, stated failures explained, logs, tracebacks.")
 @click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR).")
@@ -97,6 +103,9 @@ def command(
     dry_run: bool,
     as_json: bool,
     junit: Path | None,
+    html: Path | None,
+    trace: Path | None,
+    agent: Path | None,
     quiet: bool,
     verbose: bool,
     no_color: bool,
@@ -111,7 +120,7 @@ def command(
     from faultline.cli.selection import cases
 
     state.verbose = verbose
-    outputs = Outputs(junit)
+    outputs = Outputs(junit, html, trace, agent)
     selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params), world, toxiproxy_url))
     selected = known.read(PYPROJECT).applied(selected)
     console = _console(no_color)

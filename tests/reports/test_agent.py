@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,14 @@ def test_the_error_rate_has_its_bound(results: dict[str, CaseResult]) -> None:
     assert steady(19, 1)
     assert not steady(18, 1)
     assert not steady(0, 0)
+
+
+def test_the_bounds_and_keys_are_those_of_the_page(results: dict[str, CaseResult]) -> None:
+    written = (Path(__file__).parents[2] / "docs" / "reports.md").read_text()
+    for threshold in agent.THRESHOLDS:
+        assert f"| `{threshold.figure}` | {threshold.max_ms:,.0f} ms |" in written
+    assert f"at least {agent.SUCCESS_RATE_MIN}" in written
+    (example,) = [block for block in written.split("```json\n")[1:] if '"exchange"' in block]
+    assert list(json.loads(example.split("```")[0])) == list(summary(results["pass"]))
+    for status in agent.STATUS.values():
+        assert f"`{status}`" in written

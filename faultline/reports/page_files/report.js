@@ -289,7 +289,8 @@
     body.replaceChildren();
     extend();
   };
-  for (const input of [find, kind, byId("only-lead"), byId("only-part")]) input.addEventListener("input", redrawEvents);
+  find.addEventListener("input", redrawEvents);
+  for (const choice of [kind, byId("only-lead"), byId("only-part")]) choice.addEventListener("change", redrawEvents);
   more.addEventListener("click", extend);
 
   const draw = (quick) => {
