@@ -26,6 +26,7 @@ LAYERS = [
     {"search"},
     {"campaign"},
     {"reports"},
+    {"store"},
     {"nightly"},
     {"byhand", "checked", "stops"},
     {"session", "gateway"},

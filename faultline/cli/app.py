@@ -24,6 +24,9 @@ COMMANDS: Final[Mapping[str, str]] = {
     "replay": "Repeat a saved schedule.",
     "report": "Show a saved run as text, a page, a trace or JSON.",
     "mutants": "Break a client on purpose and say which oracle notices.",
+    "history": "Show the runs that were recorded.",
+    "compare": "Say what changed between two recorded runs.",
+    "serve": "Show recorded runs as a page: what broke, since when, how to see it.",
     "proxy": "Proxy TCP connections with faults, driven by any client of Toxiproxy.",
     "gateway": "Forward HTTP and WebSocket to an upstream, with faults on the messages.",
     "schema": "Print the JSON Schema of scenario files.",
@@ -33,6 +36,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "completion": "Print what a shell needs to complete commands.",
 }
 """Name and short help of each command; module ``faultline.cli.<name>_command`` holds it as ``command``."""
+
+STORE_KEYS: Final = ("store", "keep")
+STORE_COMMANDS: Final = ("history", "compare", "serve")
+"""What ``[tool.faultline]`` says of results over time, and the commands beside ``run`` that go by it."""
 
 EPILOG: Final = f"""\b
 Exit codes:
@@ -91,7 +98,9 @@ def app(ctx: click.Context) -> None:
     Scenarios say which faults happen and what must hold; faultline runs your client against a simulated venue, on a
     simulated network, in virtual time, and shows the smallest set of faults that breaks it.
     """
-    ctx.default_map = {"run": _configured(Path("pyproject.toml"))}
+    configured = _configured(Path("pyproject.toml"))
+    kept = {name: configured[name] for name in STORE_KEYS if name in configured}
+    ctx.default_map = {"run": configured, **dict.fromkeys(STORE_COMMANDS, kept)}
 
 
 KNOWN_FAILURES: Final = ("known-failures", "known_failures")
@@ -108,7 +117,7 @@ def _configured(path: Path) -> dict[str, Any]:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("faultline", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
-    known = ("seeds", "jobs", "target", "tag", "fail-fast")
+    known = ("seeds", "jobs", "target", "tag", "fail-fast", *STORE_KEYS)
     for key in table:
         if key not in (*known, *KNOWN_FAILURES):
             names = ", ".join([*known, KNOWN_FAILURES[0]])

@@ -13,6 +13,7 @@ import click
 
 from faultline.cli import exits
 from faultline.cli.selection import Selection, read_params, selecting
+from faultline.cli.storing import storing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from faultline.campaign.model import Case, CaseResult, RunRecord
     from faultline.cli.app import State
     from faultline.cli.outputs import Outputs
+    from faultline.cli.storing import Recording
     from faultline.reports.console import ConsoleReport
     from faultline.reports.progress import Bar
 
@@ -83,6 +85,9 @@ def _jobs(ctx: click.Context, param: click.Parameter, value: object) -> int | No
 )
 @click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write a Chrome trace, for Perfetto.")
 @click.option("--agent", metavar="FILE", type=click.Path(path_type=Path), help="Write a JSON summary for agents.")
+@storing
+@click.option("--no-store", is_flag=True, help="Do not record this run.")
+@click.option("--keep", metavar="SPAN", help="How long recorded runs are kept: 90d (default), 200 (runs), forever.")
 @click.option("-q", "--quiet", is_flag=True, help="Only what is not as expected, and the last lines.")
 @click.option("-v", "--verbose", is_flag=True, help="Every verdict, stated failures explained, logs, tracebacks.")
 @click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR).")
@@ -106,6 +111,9 @@ def command(
     html: Path | None,
     trace: Path | None,
     agent: Path | None,
+    store: str | None,
+    no_store: bool,
+    keep: str | None,
     quiet: bool,
     verbose: bool,
     no_color: bool,
@@ -118,15 +126,17 @@ def command(
     from faultline.campaign import known
     from faultline.cli.outputs import Outputs
     from faultline.cli.selection import cases
+    from faultline.cli.storing import Recording
 
     state.verbose = verbose
     outputs = Outputs(junit, html, trace, agent)
+    recording = Recording.asked("none" if no_store else store, keep)
     selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params), world, toxiproxy_url))
     selected = known.read(PYPROJECT).applied(selected)
     console = _console(no_color)
     if dry_run:
         return _dry_run(selected, console)
-    return _run(selected, console, outputs, jobs, fail_fast, as_json, quiet, verbose, not no_color)
+    return _run(selected, console, outputs, recording, jobs, fail_fast, as_json, quiet, verbose, not no_color)
 
 
 def _console(no_color: bool) -> Console:
@@ -181,6 +191,7 @@ def _run(
     selected: Sequence[Case],
     console: Console,
     outputs: Outputs,
+    recording: Recording,
     jobs: int | None,
     fail_fast: bool,
     as_json: bool,
@@ -217,5 +228,6 @@ def _run(
     else:
         report.failures(campaign.results)
         report.summary(campaign, code, exits.MEANING[code])
+    recording.record(campaign, code, exits.MEANING[code])
     outputs.write(campaign, code, exits.MEANING[code])
     return code
