@@ -75,7 +75,7 @@ class _Condition:
 
 
 class AlertManager:
-    """Takes alerts from everybody and gives them to every channel. ``start`` it in a running loop, ``stop`` it there."""
+    """Takes alerts from everybody and gives them to every channel. Start and stop it in the loop that it works in."""
 
     def __init__(self, config: AlertConfig, channels: Mapping[str, Channel]) -> None:
         self._config = config
