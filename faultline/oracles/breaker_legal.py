@@ -18,9 +18,10 @@ FAILURES: Final = frozenset({500, 502, 503, 504})
 
 
 class _Heard(NamedTuple):
-    """An outcome that the client certainly knew at ``t``."""
+    """An outcome that the client certainly knew at ``t``, and may have known at ``since_t``: when it was answered."""
 
     t: float
+    since_t: float
     request: Received
     failed: bool
 
@@ -87,7 +88,7 @@ class _Automaton:
             failed = answer.status in FAILURES
             t = self._hearing.heard_t(answer) if failed else answer.t
             if t < NEVER_T:
-                yield _Heard(t, request, failed)
+                yield _Heard(t, answer.t, request, failed)
 
     def run(self) -> None:
         """Both in one pass. Of two at the same time the outcome comes first."""
@@ -110,12 +111,13 @@ class _Automaton:
         self._in_a_row += 1
         probing = self._half_open and outcome.request in self._probes
         if probing or (self._in_a_row == self._rules.failures and not self._half_open):
-            self._open(outcome.t)
+            self._open(outcome)
 
-    def _open(self, t: float) -> None:
+    def _open(self, outcome: _Heard) -> None:
         self.opened += 1
-        self._quiet_from = t + self._rules.grace_s
-        self._open_until = t + self._rules.open_s
+        # Whoever heard it at once may be half-open again while nobody could yet be sure that it had heard.
+        self._quiet_from = outcome.t + self._rules.grace_s
+        self._open_until = outcome.since_t + self._rules.open_s
         self._half_open = False
         self._probes.clear()
 
