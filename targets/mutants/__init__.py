@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from targets.mutants import retry, tokens
+from targets.mutants import limits, orders, retry, store, stream, tokens
 
 FAULT_FREE: Final = "witnesses/fault_free.yaml"
 MUTANTS: Final = (
-    *retry.MUTANTS,
     *tokens.MUTANTS,
+    *stream.CONNECTION,
+    *retry.MUTANTS,
+    *limits.MUTANTS,
+    *orders.MUTANTS,
+    *stream.RECONCILER,
+    *store.MUTANTS,
 )
