@@ -17,6 +17,10 @@ from targets.resilience.rate_limiter import BucketRule, RateLimiterConfig
 from targets.resilience.state_reconciler import StateReconcilerConfig
 from targets.resilience.system import MakeAdapter, SystemConfig
 from targets.resilience.token_manager import TokenManagerConfig
+from targets.resilience.venues.binance import binance_adapter
+from targets.resilience.venues.gate import gate_adapter
+from targets.resilience.venues.mexc import mexc_adapter
+from targets.resilience.venues.okx import okx_adapter
 from targets.resilience.venues.projectx import projectx_adapter
 
 _VENUE: Final = CONFIG.venue
@@ -43,4 +47,62 @@ class ProjectXFlow(OrderFlow):
         ),
         # Two queries each: a quarter of that.
         state_reconciler=StateReconcilerConfig(sweep_interval=5_000),
+    )
+
+
+class BinanceFlow(OrderFlow):
+    """At Binance spot: 50 new orders per 10 s, and a weight of 6,000 per minute, by what each request weighs."""
+
+    adapter: ClassVar[MakeAdapter] = staticmethod(binance_adapter)
+    config: ClassVar[SystemConfig] = replace(
+        CONFIG,
+        venue=replace(_VENUE, query_lag_seconds=1.0),
+        rate_limits=RateLimits(
+            buckets={"orders": _bucket(25, 10.0), "weight": _bucket(3_000, 60.0)},
+            rules=(
+                BucketRule("Order/place", ("orders", "weight")),
+                BucketRule("Order/cancel", ("weight",)),
+                BucketRule("time", ("weight",)),
+                BucketRule("Order/search", ("weight",), 4),
+                BucketRule("Order/searchOpen", ("weight",), 6),
+                BucketRule("*", ("weight",), 20),
+            ),
+            default=("weight",),
+        ),
+    )
+
+
+class OkxFlow(OrderFlow):
+    """At OKX: 60 per 2 s for each kind of request. The server drops what says nothing for 30 s."""
+
+    adapter: ClassVar[MakeAdapter] = staticmethod(okx_adapter)
+    config: ClassVar[SystemConfig] = replace(
+        CONFIG,
+        venue=replace(_VENUE, passphrase="faultline-passphrase"),
+        rate_limits=RateLimits(buckets={"all": _bucket(30, 2.0)}, default=("all",)),
+    )
+
+
+class GateFlow(OrderFlow):
+    """At Gate: 10 new and changed orders per second, everything else 200 per 10 s and endpoint."""
+
+    adapter: ClassVar[MakeAdapter] = staticmethod(gate_adapter)
+    config: ClassVar[SystemConfig] = replace(
+        CONFIG,
+        rate_limits=RateLimits(
+            buckets={"orders": _bucket(5, 1.0), "others": _bucket(100, 10.0)},
+            rules=(BucketRule("Order/place", ("orders",)), BucketRule("Order/replace", ("orders",))),
+            default=("others",),
+        ),
+    )
+
+
+class MexcFlow(OrderFlow):
+    """At MEXC spot: 500 per 10 s and endpoint. Nothing is told by a stream, so the account is asked every second."""
+
+    adapter: ClassVar[MakeAdapter] = staticmethod(mexc_adapter)
+    config: ClassVar[SystemConfig] = replace(
+        CONFIG,
+        rate_limits=RateLimits(buckets={"all": _bucket(250, 10.0)}, default=("all",)),
+        state_reconciler=StateReconcilerConfig(sweep_interval=1_000),
     )

@@ -42,13 +42,18 @@ _FIELD: Final = re.compile(r"^([a-z_]+): ")
 
 @dataclass(frozen=True, slots=True)
 class VenueConfig:
-    """Where the venue is, and what it promises. Time-outs of a request are milliseconds."""
+    """Where the venue is, and what it promises. Time-outs of a request are milliseconds.
+
+    ``pairs`` are what is traded at a spot venue, such as ``BTC/USDT``; ``passphrase`` is for venues that ask for one.
+    """
 
     rest_url: str = ""
     stream_url: str = ""
     client_id: str = ""
     client_secret: str = field(default="", repr=False)
+    passphrase: str = field(default="", repr=False)
     account_id: str = ""
+    pairs: tuple[str, ...] = ()
     request_timeout: float = 10_000
     connect_timeout: float = 5_000
     late_seconds: float = 16.0

@@ -82,7 +82,8 @@ class SignalRConnectionManager:
         self._dialect: Dialect = dialect or SignalRDialect()
         self._chance = chance
         self._state = ConnectionState.DISCONNECTED
-        self._subscriptions: dict[tuple[str, tuple[object, ...]], None] = {}
+        # By what they say: arguments may be objects, which cannot be keys.
+        self._subscriptions: dict[str, tuple[str, tuple[object, ...]]] = {}
         self._handlers: dict[str, list[EventHandler]] = {}
         self._state_handlers: list[StateHandler] = []
         self._failure_handlers: list[FailureHandler] = []
@@ -168,7 +169,7 @@ class SignalRConnectionManager:
         Returns when acknowledged, or at once while there is no connection. Raises APIError when there is one and it
         does not acknowledge; the connection is then given up, because its subscriptions are not known.
         """
-        self._subscriptions[method, arguments] = None
+        self._subscriptions[f"{method} {arguments!r}"] = (method, arguments)
         if (connection := self._connection) is not None:
             try:
                 await connection.subscribe(method, arguments)
@@ -179,7 +180,7 @@ class SignalRConnectionManager:
 
     def unsubscribe(self, method: str, *arguments: object) -> None:
         """Do not ask for it on later connections. To end it on this one, ``invoke`` what the server has for that."""
-        self._subscriptions.pop((method, arguments), None)
+        self._subscriptions.pop(f"{method} {arguments!r}", None)
 
     async def invoke(self, method: str, *arguments: object) -> object:
         """Call a method of the server; its result.
@@ -247,7 +248,7 @@ class SignalRConnectionManager:
             await connection.ready()
         self._connection = connection
         self._move(ConnectionState.SYNCHRONIZING, "connected")
-        for method, arguments in list(self._subscriptions):
+        for method, arguments in list(self._subscriptions.values()):
             await connection.subscribe(method, arguments)
         for hook in list(self._hooks):
             await hook()

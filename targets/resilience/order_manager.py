@@ -192,7 +192,7 @@ class OrderManager:
     def _record(self, request_id: str, request: OrderRequest) -> OrderRecord:
         return OrderRecord(
             request_id,
-            uuid.uuid5(KEY_SPACE, request_id).hex,
+            uuid.uuid5(KEY_SPACE, request_id).hex[: self._calls.rules.key_length],
             str(request.account_id),
             request.contract_id,
             request.side,

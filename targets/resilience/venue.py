@@ -171,13 +171,15 @@ class VenueRules:
     ``late_s``: how long after it was given up a request may still arrive and take effect. ``query_lag_s``: how far
     queries may trail what the venue has done. ``idempotency`` is the scope in which it refuses (or answers again) a
     repeated key; the settlement needs none of it to be correct, and says in its log when a venue surprises it.
-    ``fills_numbered``: fills carry a gapless ``sequence``, so that a hole in them shows.
+    ``fills_numbered``: fills carry a gapless ``sequence``, so that a hole in them shows. ``key_length``: how many
+    characters a key may have, at most 32.
     """
 
     idempotency: Idempotency = "none"
     late_s: float = 16.0
     query_lag_s: float = 4.0
     fills_numbered: bool = False
+    key_length: int = 32
 
     @property
     def unanswered_s(self) -> float:
