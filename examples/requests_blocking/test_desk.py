@@ -26,14 +26,10 @@ async def buy_through(faultline: fl.Session, desk_class: type[Desk], fault: Any)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind}-{fault.how}")
-def test_an_order_with_a_key_is_placed_once(fault: Any) -> None:
-    with fl.Session(world="live") as faultline:
-        faultline.run(lambda: buy_through(faultline, KeyedDesk, fault))
+async def test_an_order_with_a_key_is_placed_once(faultline_live: fl.Session, fault: Any) -> None:
+    await buy_through(faultline_live, KeyedDesk, fault)
 
 
-def test_a_post_that_urllib3_sends_again_is_a_second_order() -> None:
-    with (
-        fl.Session(world="live") as faultline,
-        pytest.raises(fl.CheckFailed, match=r"intent I1 \(buy 1 NQ at 100\) became 2 orders"),
-    ):
-        faultline.run(lambda: buy_through(faultline, Desk, FAULTS[0]))
+async def test_a_post_that_urllib3_sends_again_is_a_second_order(faultline_live: fl.Session) -> None:
+    with pytest.raises(fl.CheckFailed, match=r"intent I1 \(buy 1 NQ at 100\) became 2 orders"):
+        await buy_through(faultline_live, Desk, FAULTS[0])

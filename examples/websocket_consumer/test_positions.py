@@ -32,13 +32,13 @@ async def trade(faultline: fl.Session, venue: Any) -> None:
             await asyncio.sleep(2)
 
 
-async def watch_through(faultline: fl.Session, service_class: type[Positions], fault: Any) -> None:
+async def watch_through(faultline: fl.Session, service_class: type[Positions], *faults: Any) -> None:
     venue = await faultline.venue("generic")
     service = service_class(venue.url, venue.stream_url, venue.client_id, venue.client_secret)
     running = asyncio.create_task(service.run())
     await service.live.wait()
     faultline.observe(lambda: {"fills": service.applied, "positions": service.held})
-    with faultline.inject(fault):
+    with faultline.inject(*faults):
         await trade(faultline, venue)
     await faultline.settle()
     await asyncio.wait_for(service.live.wait(), 60)
@@ -49,6 +49,13 @@ async def watch_through(faultline: fl.Session, service_class: type[Positions], f
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kind}-{fault.nth}")
 async def test_positions_are_those_of_the_venue(faultline: fl.Session, fault: Any) -> None:
     await watch_through(faultline, SyncedPositions, fault)
+
+
+@pytest.mark.faultline(seeds=5)
+async def test_positions_are_right_after_many_faults_at_once(faultline: fl.Session) -> None:
+    some = {"on": "stream user", "probability": 0.3}
+    faults = [kind(**some) for kind in (fl.faults.Disconnect, fl.faults.DropMessage, fl.faults.DuplicateMessage)]
+    await watch_through(faultline, SyncedPositions, *faults)
 
 
 async def test_a_fill_that_came_between_two_connections_is_missing_for_ever(faultline: fl.Session) -> None:
