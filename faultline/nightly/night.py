@@ -151,9 +151,13 @@ class Night:
                     rounds += 1
                     interrupted = self._round(self._fresh_seeds())
                 if not interrupted and not self._terminated:
+                    # The deadline has asked for the end; what it asked for is done.
+                    INTERRUPTION.asked = False
                     self._explain_rest()
             except KeyboardInterrupt:
                 interrupted = True
+            finally:
+                INTERRUPTION.asked = False
         return self._outcome(rounds, interrupted)
 
     @contextmanager

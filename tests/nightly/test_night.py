@@ -19,6 +19,7 @@ from faultline.cli import main
 from faultline.cli.selection import Selection, cases
 from faultline.nightly import Memory, Night, Outcome, Terms
 from faultline.nightly.memory import FIRST_FRESH
+from faultline.search.interruption import INTERRUPTION
 
 ROOT = Path(__file__).parents[2]
 CLIENT = f"""
@@ -82,6 +83,9 @@ def test_the_second_night_begins_with_what_failed_and_goes_on_with_seeds_that_ar
     assert min(used) == FIRST_FRESH
     failed = Memory(project / "state").of(result.case).failed
     assert failed
+    (failure,) = result.failures
+    assert (failure.minimal, failure.faults_left) == (True, 1), "cut short by the deadline, and explained all the same"
+    assert not INTERRUPTION.asked
 
     second, clock, memory = night(project, budget_s=2.5)
     assert set(clock.seen[0][1]) <= set(failed), "known failures first"
