@@ -183,5 +183,5 @@ def test_commands_and_options_complete(tmp_path: Path) -> None:
         )
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
-    assert completed("faultline re", 1) == ["replay"]
+    assert completed("faultline repl", 1) == ["replay"]
     assert "--fail-fast" in completed("faultline run --fa", 2)

@@ -16,7 +16,7 @@ from .conftest import CAREFUL, NAIVE, ORDER, NaiveFlow, on_stage, scenario, verd
 NOTHING_TO_JUDGE = {
     *("latency", "rate_limit_respected", "resolved_unknowns"),
     *("retry_after_honoured", "retry_policy", "backoff", "breaker_legal", "thundering_herd"),
-    *("alerts_delivered", "exposure_bounded", "counter_bounds", "crash_consistent", "read_your_writes"),
+    *("no_leaks", "alerts_delivered", "exposure_bounded", "counter_bounds", "crash_consistent", "read_your_writes"),
 }
 EVERYTHING = ", ".join(name for name in ORACLES if name not in NOTHING_TO_JUDGE)
 """Every oracle that has something to judge on a good day."""
