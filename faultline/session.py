@@ -90,14 +90,14 @@ class Session:
     for a world that there is not.
     """
 
-    def __init__(self, seed: int = 0, *, world: str = "sim") -> None:
-        if world not in WORLDS:
+    def __init__(self, seed: int = 0, *, world: str | WorldKind = "sim") -> None:
+        if isinstance(world, str) and world not in WORLDS:
             raise UsageError(f"unknown world {world!r}{did_you_mean(world, WORLDS)}")
         self.seed = seed
-        self.world = world
         self.history = History()
-        self._kind = WORLDS[world]
+        self._kind = WORLDS[world] if isinstance(world, str) else world
         self._world = self._kind.make(seed, TIME_LIMIT_S)
+        self.world = self._world.name
         self._injections = Injections(seed, self.history, self._world.now_s, self._world.context().wall_s)
         self._injector = self._injections.injector
         self._policy = ClientPolicy()
@@ -139,20 +139,21 @@ class Session:
 
     # The venue
 
-    async def venue(self, profile: str = "generic", /, **settings: Any) -> RunningVenue:
-        """Start a venue. ``settings`` are the fields of the profile's settings (``idempotency="none"``).
+    async def venue(self, profile: str | Profile = "generic", /, **settings: Any) -> RunningVenue:
+        """Start a venue: one by its name, or a profile of your own. ``settings`` are the fields of the profile's
+        settings (``idempotency="none"``).
 
         Raises UsageError for an unknown profile or setting, and for a second venue in one session.
         """
         if self._stand is not None:
             raise UsageError("this session has its venue already; start one venue per test")
-        if profile not in PROFILES:
+        if isinstance(profile, str) and profile not in PROFILES:
             raise UsageError(f"unknown venue {profile!r}{did_you_mean(profile, PROFILES)}")
-        chosen = PROFILES[profile]
+        chosen = PROFILES[profile] if isinstance(profile, str) else profile
         try:
             built = chosen.settings(**settings)
         except (TypeError, ValueError) as error:
-            raise UsageError(f"venue {profile!r}: {error}") from error
+            raise UsageError(f"venue {chosen.name!r}: {error}") from error
         world, shared = self._world, self._shared
         contract = chosen.contract(built, self._policy)
         self.history.append(Contracted(self.now_s(), contract, self.seed, world=self.world))

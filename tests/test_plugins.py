@@ -118,15 +118,23 @@ def test_a_package_adds_names_that_scenarios_use_like_our_own(
     file = tmp_path / "sun.yaml"
     file.write_text(SCENARIO.format(target=f"{target}:OrderFlow"))
 
-    code = invoke(["run", str(file), "--json"])
+    code = invoke(["run", str(file), "--json", "--report", f"haiku={tmp_path / 'haiku.txt'}"])
 
     document = json.loads(capsys.readouterr().out)
     assert code == 0, document
     (run,) = document["runs"]
     assert list(run["verdicts"]) == ["sunny", "no_duplicates"]
     assert [receipt["fault"] for receipt in run["receipts"]] == ["solar_flare"]
-    assert REPORTS["haiku"] is not None
-    for option, shown in (("faults", "solar_flare"), ("oracles", "sunny"), ("venues", "moon_exchange")):
+    assert (tmp_path / "haiku.txt").read_text() == "1 results\n0\nevery verdict as expected\n"
+    for report, said in (("haiku", "write NAME=FILE"), ("haikuu=x", "did you mean 'haiku'?")):
+        assert invoke(["run", str(file), "--report", report]) == 2
+        assert said in capsys.readouterr().err
+    for option, shown in (
+        ("faults", "solar_flare"),
+        ("oracles", "sunny"),
+        ("venues", "moon_exchange"),
+        ("reports", "haiku"),
+    ):
         assert invoke(["list", f"--{option}"]) == 0
         line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(shown))
         assert line.endswith("[the_sun 1.5]")

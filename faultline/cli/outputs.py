@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,8 @@ class Outputs:
     html: Path | None = None
     trace: Path | None = None
     agent: Path | None = None
+    named: tuple[tuple[str, Path], ...] = ()
+    """Further ones, each by the name of its report and its file."""
 
     def __post_init__(self) -> None:
         for path in self.files:
@@ -39,7 +41,8 @@ class Outputs:
     @property
     def files(self) -> tuple[Path, ...]:
         """Those that were asked for."""
-        return tuple(path for path in (self.junit, self.html, self.trace, self.agent) if path is not None)
+        own = (self.junit, self.html, self.trace, self.agent)
+        return (*(path for path in own if path is not None), *(path for _, path in self.named))
 
     def write(self, campaign: Campaign, code: int, meaning: str, env: Mapping[str, str] = os.environ) -> None:
         """Write them all. Raises HarnessError, after all have been tried, if one could not be written."""
@@ -66,25 +69,28 @@ class Outputs:
 
     def _texts(self, campaign: Campaign, code: int, meaning: str) -> Iterator[tuple[Path, str]]:
         """Each file and what goes into it."""
-        from faultline.reports import json, shown
+        from faultline.reports.table import REPORTS
 
-        if self.junit is not None:
-            from faultline.reports import junit
+        own = {"junit": self.junit, "agent": self.agent, "html": self.html, "trace": self.trace}
+        asked = [*((name, path) for name, path in own.items() if path is not None), *self.named]
+        for name, path in asked:
+            yield path, REPORTS[name](campaign, code, meaning)
 
-            yield self.junit, junit.text(campaign)
-        if self.agent is not None:
-            from faultline.reports import agent
 
-            yield self.agent, agent.text(json.document(campaign, code, meaning)) + "\n"
-        runs = shown.of_campaign(campaign) if self.html or self.trace else []
-        if self.html is not None:
-            from faultline.reports import page
+def read_reports(reports: Sequence[str]) -> tuple[tuple[str, Path], ...]:
+    """``NAME=FILE`` options. Raises UsageError for one that is not, or names no report."""
+    from faultline.reports.table import REPORTS
+    from faultline.scenario.document import did_you_mean
 
-            yield self.html, page.text(json.document(campaign, code, meaning), runs)
-        if self.trace is not None:
-            from faultline.reports import trace
-
-            yield self.trace, trace.text(runs[0].history, runs[0].verdicts) if runs else trace.EMPTY
+    read: list[tuple[str, Path]] = []
+    for text in reports:
+        name, equals, file = text.partition("=")
+        if not equals or not file:
+            raise UsageError(f"--report {text!r}: write NAME=FILE")
+        if name not in REPORTS:
+            raise UsageError(f"--report {text!r}: there is no report {name!r}{did_you_mean(name, REPORTS)}")
+        read.append((name, Path(file)))
+    return tuple(read)
 
 
 def cannot(path: Path, error: OSError) -> str:

@@ -85,6 +85,13 @@ def _jobs(ctx: click.Context, param: click.Parameter, value: object) -> int | No
 )
 @click.option("--trace", metavar="FILE", type=click.Path(path_type=Path), help="Write a Chrome trace, for Perfetto.")
 @click.option("--agent", metavar="FILE", type=click.Path(path_type=Path), help="Write a JSON summary for agents.")
+@click.option(
+    "--report",
+    "reports",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="Write any other report that faultline list --reports knows.",
+)
 @storing
 @click.option("--no-store", is_flag=True, help="Do not record this run.")
 @click.option("--keep", metavar="SPAN", help="How long recorded runs are kept: 90d (default), 200 (runs), forever.")
@@ -111,6 +118,7 @@ def command(
     html: Path | None,
     trace: Path | None,
     agent: Path | None,
+    reports: tuple[str, ...],
     store: str | None,
     no_store: bool,
     keep: str | None,
@@ -124,12 +132,12 @@ def command(
     shrunk, and what is left is saved under .faultline/ for faultline replay.
     """
     from faultline.campaign import known
-    from faultline.cli.outputs import Outputs
+    from faultline.cli.outputs import Outputs, read_reports
     from faultline.cli.selection import cases
     from faultline.cli.storing import Recording
 
     state.verbose = verbose
-    outputs = Outputs(junit, html, trace, agent)
+    outputs = Outputs(junit, html, trace, agent, read_reports(reports))
     recording = Recording.asked("none" if no_store else store, keep)
     selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params), world, toxiproxy_url))
     selected = known.read(PYPROJECT).applied(selected)

@@ -69,7 +69,7 @@ _INI: Final[Mapping[str, str]] = {
     "seed": "first seed of the simulated world, or random",
     "seeds": "how many seeds each test that asks for a world is run under",
     "world": "world of tests and scenarios that do not say another: sim or live",
-    "report": "file for a report of all scenarios: FILE.json, FILE.xml (JUnit), or NAME=FILE",
+    "report": "file for a report of all scenarios: FILE.json, FILE.xml (JUnit), FILE.html, or NAME=FILE",
 }
 
 

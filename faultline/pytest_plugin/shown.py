@@ -24,7 +24,7 @@ from faultline.pytest_plugin.settings import SETTINGS
 from faultline.reports.explained import struck
 from faultline.session import Session
 
-SUFFIXES = {".json": "json", ".xml": "junit"}
+SUFFIXES = {".json": "json", ".xml": "junit", ".html": "html"}
 NAME_MAX = 120
 
 

@@ -8,7 +8,6 @@ what came off the wire as it was, so it escapes what its format could obey.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from faultline.plugins import Table
@@ -21,14 +20,38 @@ Report = Callable[["Campaign", int, str], str]
 
 def _json(campaign: Campaign, code: int, meaning: str) -> str:
     """One JSON document: results, runs, verdicts, receipts."""
-    text: str = import_module("faultline.reports.json").text(campaign, code, meaning)
-    return text
+    from faultline.reports import json
+
+    return json.text(campaign, code, meaning)
 
 
 def _junit(campaign: Campaign, code: int, meaning: str) -> str:
     """JUnit XML, as CI servers read it."""
-    text: str = import_module("faultline.reports.junit").text(campaign)
-    return text
+    from faultline.reports import junit
+
+    return junit.text(campaign)
+
+
+def _html(campaign: Campaign, code: int, meaning: str) -> str:
+    """One self-contained page, with the failing runs that were saved."""
+    from faultline.reports import json, page, shown
+
+    return page.text(json.document(campaign, code, meaning), shown.of_campaign(campaign))
+
+
+def _trace(campaign: Campaign, code: int, meaning: str) -> str:
+    """The first failing run that was saved, for Chrome's trace viewer or Perfetto."""
+    from faultline.reports import shown, trace
+
+    runs = shown.of_campaign(campaign)
+    return trace.text(runs[0].history, runs[0].verdicts) if runs else trace.EMPTY
+
+
+def _agent(campaign: Campaign, code: int, meaning: str) -> str:
+    """The few keys that an agent or a dashboard asks for, as JSON."""
+    from faultline.reports import agent, json
+
+    return agent.text(json.document(campaign, code, meaning)) + "\n"
 
 
 def why_no_report(name: str, found: object) -> str:
@@ -36,5 +59,9 @@ def why_no_report(name: str, found: object) -> str:
     return "" if callable(found) else "cannot be called with (campaign, code, meaning)"
 
 
-REPORTS: Final[Table[Report]] = Table("faultline.reports", {"json": _json, "junit": _junit}, why_no_report)
+REPORTS: Final[Table[Report]] = Table(
+    "faultline.reports",
+    {"agent": _agent, "html": _html, "json": _json, "junit": _junit, "trace": _trace},
+    why_no_report,
+)
 """Every report by name: ours, and those of installed packages."""
