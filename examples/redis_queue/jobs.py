@@ -11,7 +11,7 @@ QUEUE = "jobs"
 def connect(host: str, port: int) -> Redis:
     """Three more tries: since redis-py 6 that is so unless one says otherwise."""
     retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), 3)
-    return Redis(host=host, port=port, socket_timeout=0.3, retry=retry, retry_on_error=[ConnectionError, TimeoutError])
+    return Redis(host=host, port=port, socket_timeout=0.5, retry=retry, retry_on_error=[ConnectionError, TimeoutError])
 
 
 async def enqueue(redis: Redis, job_id: str) -> None:
