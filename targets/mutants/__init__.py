@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from targets.mutants import limits, orders, retry, store, stream, tokens
+from targets.mutants import limits, orders, retry, risk, store, stream, tokens
 
 FAULT_FREE: Final = "witnesses/fault_free.yaml"
 MUTANTS: Final = (
@@ -19,5 +19,7 @@ MUTANTS: Final = (
     *limits.MUTANTS,
     *orders.MUTANTS,
     *stream.RECONCILER,
+    *risk.RISK,
+    *risk.ALERTS,
     *store.MUTANTS,
 )

@@ -6,7 +6,9 @@ import time
 from dataclasses import replace
 from typing import Any, Final
 
-from faultline.mutants import Mutant, Patch
+from faultline.mutants import Driven, Mutant, Patch
+from faultline.oracles import NoDuplicates, RateLimitRespected
+from targets.mutants import drives
 from targets.mutants.retry import KEYED, status_of
 from targets.resilience import error_handler, rate_limiter
 from targets.resilience.circuit_breaker import CircuitBreaker, CircuitState
@@ -119,6 +121,11 @@ def knows_no_limit(patch: Patch) -> None:
     patch.set(RateLimiter, "wait_s", lambda self, weight: 0.0)
 
 
+def limits_each_client_alone(patch: Patch) -> None:
+    """Gives each client of an account a limiter of its own."""
+    patch.set(drives.Venue, "limiter", lambda self: RateLimiter(self._limit))
+
+
 MUTANTS: Final = (
     Mutant(
         "L01", "Limiter", counts_in_fixed_windows,
@@ -134,6 +141,15 @@ MUTANTS: Final = (
         "L05", "Limiter", retries_past_the_limiter,
         "witnesses/L05.yaml", ("rate_limit_respected",), faults="503 for a burst", venues=f"{KEYED}, {LIMITED}",
         wasabi="WHEN",
+    ),
+    Mutant(
+        "L04", "Limiter", goes_by_the_wall_clock, None, ("rate_limit_respected",), faults="a step of the wall clock",
+        wasabi="WHEN", note="no fault of the simulated world steps the wall clock under a running client",
+    ),
+    Mutant(
+        "L07", "Limiter", limits_each_client_alone,
+        Driven(drives.two_clients_of_one_account, (RateLimitRespected(), NoDuplicates())),
+        ("rate_limit_respected",), faults="none but two clients", venues=LIMITED, wasabi="WHEN", fault_free=True,
     ),
     Mutant(
         "X02", "Limiter", knows_no_limit,

@@ -115,6 +115,21 @@ def sends_a_body_that_was_read(patch: Patch) -> None:
     patch.wrap(HttpClient, "send", make)
 
 
+def reads_any_200_as_a_success(patch: Patch) -> None:
+    """Reads HTTP 200 as a success whatever is in it."""
+
+    def make(send: Any) -> Any:
+        async def sends(self: HttpClient, *request: Any, **more: Any) -> Any:
+            reply = await send(self, *request, **more)
+            said_no = isinstance(reply.data, dict) and reply.data.get("success") is False
+            agreed = {**reply.data, "success": True, "orderId": 0} if said_no else reply.data
+            return replace(reply, data=agreed)
+
+        return sends
+
+    patch.wrap(HttpClient, "send", make)
+
+
 MUTANTS: Final = (
     Mutant(
         "R01", "Retry", retries_what_was_declined,
@@ -150,6 +165,10 @@ MUTANTS: Final = (
     Mutant(
         "R10", "Retry", limits_each_attempt_only,
         "witnesses/R10.yaml", ("latency",), faults="every attempt lost in silence", venues=KEYED, wasabi="WHEN",
+    ),
+    Mutant(
+        "R13", "Retry", reads_any_200_as_a_success,
+        "witnesses/R13.yaml", ("no_lost_ack",), faults="a reject", venues="projectx",
     ),
     Mutant(
         "R14", "Retry", retries_a_taken_key,

@@ -8,7 +8,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from faultline.mutants import Mutant, Patch
+from faultline.mutants import Driven, Mutant, Patch
+from faultline.oracles import FillsConserved, NoDuplicates
+from targets.mutants import drives
 from targets.resilience import schema
 from targets.resilience.database import Database
 from targets.resilience.records import OrderRecord
@@ -67,6 +69,19 @@ def adds_up_in_floats(patch: Patch) -> None:
     patch.wrap(OrderRecord, "with_fill", make)
 
 
+def keeps_a_journal_beside_the_file(patch: Patch) -> None:
+    """Leaves its last commits in a file beside the store."""
+
+    def make(open_: Any) -> Any:
+        async def opens(self: Database) -> None:
+            await open_(self)
+            self._db.execute("PRAGMA journal_mode=WAL")
+
+        return opens
+
+    patch.wrap(Database, "open", make)
+
+
 MUTANTS: Final = (
     Mutant(
         "D01", "Store", writes_down_after_sending,
@@ -82,6 +97,12 @@ MUTANTS: Final = (
         "D05", "Store", answers_before_it_is_durable,
         "witnesses/D05.yaml", ("crash_consistent", "no_duplicates", "no_lost_ack"), faults="a crash",
         venues="idempotency: none", seen=("sqlite.org forum 9d6f13e346",),
+    ),
+    Mutant(
+        "D06", "Store", keeps_a_journal_beside_the_file,
+        Driven(drives.the_store_is_moved, (NoDuplicates(), FillsConserved())),
+        ("no_duplicates",), faults="none: the store is moved", venues="idempotency: none", fault_free=True,
+        seen=("freqtrade/freqtrade#9587",),
     ),
     Mutant(
         "D09", "Store", adds_up_in_floats,

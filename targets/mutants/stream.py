@@ -7,10 +7,13 @@ import math
 from dataclasses import replace
 from typing import Any, Final
 
-from faultline.mutants import Mutant, Patch
+from faultline.mutants import Driven, Mutant, Patch
+from faultline.oracles import NoDuplicates, Reconciled, ThunderingHerd
+from targets.mutants import drives
 from targets.resilience.channel_follower import ChannelFollower
 from targets.resilience.channel_model import Snapshot
 from targets.resilience.connection_manager import SignalRConnectionManager
+from targets.resilience.connection_state import SignalRConfig
 from targets.resilience.order_channels import OrderChannels, OrderSnapshots
 from targets.resilience.records import OrderRecord
 from targets.resilience.sequence import Sequence
@@ -132,7 +135,49 @@ def leaves_its_services_running(patch: Patch) -> None:
     patch.set(IntegratedSystem, "stop", stop)
 
 
+def registers_its_handlers_again(patch: Patch) -> None:
+    """Registers its handlers again on each new connection."""
+
+    def make(live: Any) -> Any:
+        async def lives(self: SignalRConnectionManager, connection: StreamConnection) -> None:
+            for handlers in self._handlers.values():
+                handlers.extend(handlers if self._failures else ())
+            await live(self, connection)
+
+        return lives
+
+    patch.wrap(SignalRConnectionManager, "_live", make)
+
+
+def reconnects_at_once(patch: Patch) -> None:
+    """Reconnects at once, whoever else does."""
+    patch.set(SignalRConfig, "delay_s", lambda self, attempt, chance=0.0, more=0.0: 0.0)
+
+
+def draws_what_everybody_draws(patch: Patch) -> None:
+    """Draws the same delays as every other client."""
+
+    def make(init: Any) -> Any:
+        return lambda self, *given, **more: init(self, *given, **more, chance=lambda: 0.5)
+
+    patch.wrap(SignalRConnectionManager, "__init__", make)
+
+
+def ignores_what_others_trade(patch: Patch) -> None:
+    """Ignores fills of orders that are not its own."""
+
+    def make(apply: Any) -> Any:
+        async def applies(self: StateManager, *fills: Any, **more: Any) -> None:
+            await apply(self, *(fill for fill in fills if self._owner(fill)), **more)
+
+        return applies
+
+    patch.wrap(StateManager, "apply", make)
+
+
 FOLLOWER: Final = "any; a client that relies on its stream"
+
+HERD: Final = (ThunderingHerd(spread_s=drives.SPREAD_MS / 1000),)
 
 CONNECTION: Final = (
     Mutant(
@@ -146,9 +191,22 @@ CONNECTION: Final = (
         seen=("SignalR/SignalR#3245",),
     ),
     Mutant(
+        "W04", "Conn", registers_its_handlers_again,
+        Driven(drives.fills_are_counted_by_a_handler, (NoDuplicates(),)),
+        ("no_duplicates",), faults="a disconnect", wasabi="HOW",
+    ),
+    Mutant(
         "W05", "Conn", stops_after_four_attempts,
         "witnesses/W05.yaml", ("no_lost_events", "reconciled", "recovers"), faults="a long outage", venues=FOLLOWER,
         wasabi="IF", seen=("dotnet/AspNetCore.Docs#11951",),
+    ),
+    Mutant(
+        "W06", "Conn", reconnects_at_once, Driven(drives.a_herd_comes_back, HERD),
+        ("thundering_herd",), faults="an outage under 24 clients", wasabi="WHEN",
+    ),
+    Mutant(
+        "R05", "Conn", draws_what_everybody_draws, Driven(drives.a_herd_comes_back, HERD),
+        ("thundering_herd",), faults="an outage under 24 clients", wasabi="WHEN",
     ),
     Mutant(
         "W07", "Conn", trusts_a_silent_connection,
@@ -191,5 +249,10 @@ RECONCILER: Final = (
         "S10", "Recon", ignores_a_mismatch,
         "witnesses/S10.yaml", ("no_lost_events", "reconciled"), faults="a lost fill",
         venues=f"{FOLLOWER}; sequences: false", seen=("BYTEX-TRADE/bytex#30",),
+    ),
+    Mutant(
+        "S12", "Recon", ignores_what_others_trade,
+        Driven(drives.somebody_else_trades, (Reconciled(),)),
+        ("reconciled",), faults="none: an order of somebody else", fault_free=True,
     ),
 )  # fmt: skip
