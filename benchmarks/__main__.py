@@ -19,7 +19,19 @@ from typing import Final
 
 from benchmarks.figure import Figure
 
-BENCHMARKS: Final = ("sim_http", "sim_ws", "day", "runs", "memory", "history", "startup", "oracles", "proxy", "gateway")
+BENCHMARKS: Final = (
+    "sim_http",
+    "sim_ws",
+    "day",
+    "runs",
+    "memory",
+    "history",
+    "startup",
+    "oracles",
+    "proxy",
+    "gateway",
+    "reports",
+)
 
 
 def _chosen(names: Sequence[str]) -> list[str]:

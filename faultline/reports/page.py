@@ -77,6 +77,7 @@ class _Story:
     receipts: tuple[doc.Receipt, ...]
     steps: tuple[Step, ...]
     picture: Markup
+    led: Cone
 
 
 def text(report: doc.Report, runs: Sequence[Shown]) -> str:
@@ -94,7 +95,7 @@ def text(report: doc.Report, runs: Sequence[Shown]) -> str:
         stories=stories,
         more_failures=max(0, len(runs) - FAILURES_MAX),
         first=first,
-        over_time=None if first is None else _over_time(first),
+        over_time=None if first is None else _over_time(first.history, stories[0].led),
         results=results[:RESULTS_MAX],
         more_results=max(0, len(results) - RESULTS_MAX),
         status_of=STATUS,
@@ -181,6 +182,7 @@ def _story(number: int, shown: Shown) -> _Story:
         rows=_rows(shown),
         receipts=failure.receipts[:RECEIPTS_MAX] if failure else (),
         steps=tuple(told),
+        led=led,
         picture=Markup(svg(told, f"Sequence diagram. {shortened(label, WORDS_MAX)}")),  # made of elements, see diagram
     )
 
@@ -241,9 +243,7 @@ class _OverTime:
     faults: tuple[tuple[str, int, float, float], ...]
 
 
-def _over_time(shown: Shown) -> _OverTime:
-    history = shown.history
-    led: Cone = cone(history, shown.verdict)
+def _over_time(history: History, led: Cone) -> _OverTime:
     drawn = data(history, led)
     unit, found = bars(history)
     return _OverTime(

@@ -44,7 +44,7 @@ STEPS_MAX: Final = 60
 TEXT_MAX: Final = 100
 KEPT_AT_ENDS: Final = 28
 _ALIKE_SHOWN: Final = 2
-_BOOKKEEPING: Final = (Contracted, Phase, Resolved)
+_BOOKKEEPING: Final = frozenset({Contracted, Phase, Resolved})
 """Events of the harness: nobody misses them in a diagram."""
 _SAID: Final = {"ok": "done", "fail": "not done", "info": "unknown: nobody can tell"}
 _DIED: Final = {
@@ -89,7 +89,7 @@ def steps(history: History, cone: Cone, name: str = "") -> list[Step]:
     told: list[Step] = []
     before = -1
     for place in cone.places:
-        skipped = sum(not isinstance(event, _BOOKKEEPING) for event in events[before + 1 : place])
+        skipped = sum(type(event) not in _BOOKKEEPING for event in events[before + 1 : place])
         before = place
         for step in teller.steps(events[place]):
             told.append(_short(step, skipped))

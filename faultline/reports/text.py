@@ -9,6 +9,8 @@ from typing import Final
 
 def safe(text: str) -> str:
     """``text`` without anything that a terminal could obey: what came off a wire may hold escape codes."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 

@@ -239,13 +239,13 @@ def _marks(history: History, cone: Cone) -> list[Json]:
     return [{"t": round(t, 6), "text": text, "kind": kind} for t, text, kind in sorted(marks)]
 
 
-_LOUD: Final = (Struck, Crashed, Boot, Stuck, Trouble)
+_LOUD: Final = frozenset({Struck, Crashed, Boot, Stuck, Trouble})
 
 
 def _events(events: Sequence[Event], cone: Cone) -> list[list[object]]:
     """Rows of the table: time, kind, about what, the rest, and whether it led to the verdict."""
     led = set(cone.places)
-    loud = [n for n, event in enumerate(events) if n in led or isinstance(event, _LOUD)]
+    loud = [n for n, event in enumerate(events) if n in led or type(event) in _LOUD]
     rows: list[list[object]] = []
     room = EVENTS_BYTES_MAX
     for place in _evenly(len(events), loud, EVENTS_MAX):
