@@ -33,8 +33,8 @@ async def redis_server(folder: Path) -> AsyncIterator[str]:
     """The address of a server that keeps nothing on disk."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = f"redis-server --bind 127.0.0.1 --port {port} --save  --appendonly no --dir {folder}"
-    server = await asyncio.create_subprocess_exec(*command.split(" "), stdout=asyncio.subprocess.PIPE)
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    server = await asyncio.create_subprocess_exec("redis-server", *options, stdout=asyncio.subprocess.PIPE)
     assert server.stdout is not None
     try:
         async with asyncio.timeout(10):
@@ -77,6 +77,4 @@ async def test_each_job_is_queued_once(fault: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", [LOST_REPLY, SILENCE], ids=["reply", "silence"])
 async def test_a_command_whose_reply_is_lost_is_carried_out_twice(fault: Any, tmp_path: Path) -> None:
     wrong = await queue_through(enqueue, fault, tmp_path)
-    assert re.search(r"no_duplicates: intent mail-1 \(buy 1 jobs\) became \d orders \(entry 1 .*, entry 2", wrong), (
-        wrong
-    )
+    assert re.search(r"no_duplicates: intent mail-1 \(buy 1 jobs\) became \d orders \(entry 1 .*, entry 2", wrong)
