@@ -97,7 +97,7 @@ def _step(pen: _Pen, step: Step, width: int) -> None:
     else:
         _arrow(pen, step)
     if step.alike:
-        pen.y += 24 if step.is_note else 16
+        pen.y += 26 if step.is_note or step.fault else 16
         pen.text(X["wire"], pen.y, f"… and {step.alike} more events like this", "gap")
         pen.y += 2
 

@@ -153,12 +153,12 @@ def _embedded(value: object) -> Markup:
 
 
 def _headline(report: doc.Report, stories: Sequence[_Story]) -> str:
-    """The verdict as a sentence: the first finding, or what was proven."""
+    """The verdict as a sentence: the first finding, or that there is none."""
     if stories and stories[0].kind in ("fail", "broken"):
         return stories[0].headline
     if report.exit_code == 0:
-        held = "Everything held" if report.planned == 1 else f"All {report.planned} cases are as expected"
-        return f"{held}: nothing was done twice, lost or misbelieved that should not be"
+        one = "Everything held that the scenario expects"
+        return one if report.planned == 1 else f"All {report.planned} cases are as expected"
     return report.meaning[0].upper() + report.meaning[1:]
 
 

@@ -46,7 +46,7 @@ KEPT_AT_ENDS: Final = 28
 _ALIKE_SHOWN: Final = 2
 _BOOKKEEPING: Final = frozenset({Contracted, Phase, Resolved})
 """Events of the harness: nobody misses them in a diagram."""
-_SAID: Final = {"ok": "done", "fail": "not done", "info": "unknown: nobody can tell"}
+_SAID: Final = {"ok": "done", "fail": "not done", "info": "outcome unknown"}
 _DIED: Final = {
     "fin": "killed",
     "silence": "killed, and its connections say nothing",
@@ -111,6 +111,7 @@ def _short(step: Step, skipped: int) -> Step:
 def _folded(told: list[Step]) -> list[Step]:
     """Steps that say the same again and again, as a client that keeps asking does, shown twice and then counted."""
     kept: list[Step] = []
+    left_out = 0
     seen: dict[tuple[str, ...], int] = {}
     for step in told:
         loose = bool(step.fault) and step.is_note
@@ -119,9 +120,11 @@ def _folded(told: list[Step]) -> list[Step]:
             seen = {}
         seen[sign] = seen.get(sign, 0) + 1
         if seen[sign] > _ALIKE_SHOWN and kept:
-            kept[-1] = replace(kept[-1], alike=kept[-1].alike + 1 + step.skipped)
+            kept[-1] = replace(kept[-1], alike=kept[-1].alike + 1)
+            left_out += step.skipped
         else:
-            kept.append(step)
+            kept.append(replace(step, skipped=step.skipped + left_out))
+            left_out = 0
     return kept
 
 
