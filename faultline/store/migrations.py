@@ -15,7 +15,7 @@ from faultline.store.address import StoreError
 STEPS: Final[tuple[tuple[str, ...], ...]] = (
     (
         """CREATE TABLE campaigns (
-            id TEXT PRIMARY KEY, began_at DOUBLE PRECISION NOT NULL, label TEXT NOT NULL, host TEXT NOT NULL,
+            id TEXT NOT NULL PRIMARY KEY, began_at DOUBLE PRECISION NOT NULL, label TEXT NOT NULL, host TEXT NOT NULL,
             revision TEXT NOT NULL, branch TEXT NOT NULL, faultline TEXT NOT NULL, exit_code INTEGER NOT NULL,
             meaning TEXT NOT NULL, interrupted BOOLEAN NOT NULL, planned INTEGER NOT NULL, cases INTEGER NOT NULL,
             expected INTEGER NOT NULL, runs INTEGER NOT NULL, receipts INTEGER NOT NULL,

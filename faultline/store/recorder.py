@@ -9,6 +9,7 @@ import sys
 from importlib.util import find_spec
 
 from faultline.reports import document as doc
+from faultline.reports.text import safe
 from faultline.store import folder
 from faultline.store.address import Address, StoreError
 from faultline.store.retention import Keep
@@ -58,6 +59,4 @@ def _take_in(address: Address, keep: Keep | None) -> None:
 
 
 def _say(what: str) -> None:
-    from faultline.reports.text import safe
-
     print(f"faultline: {safe(what)}", file=sys.stderr)

@@ -130,8 +130,11 @@ class Results:
         return self._read(_latest_first(select(CAMPAIGNS).where(or_(*of_git))).limit(1), Entry)
 
     def before(self, entry: Entry) -> Entry | None:
-        """The campaign before this one, or None."""
-        earlier = CAMPAIGNS.c.began_at < entry.began_at
+        """The last campaign before this one that ran any of its cases, or None."""
+        own = CASES.alias()  # without a name of its own the inner select would be about the outer one's rows
+        mine = select(own.c.case_key).where(own.c.campaign == entry.id)
+        sharing = select(CASES.c.campaign).where(CASES.c.case_key.in_(mine))
+        earlier = (CAMPAIGNS.c.began_at < entry.began_at) & CAMPAIGNS.c.id.in_(sharing)
         found = self._read(_latest_first(select(CAMPAIGNS).where(earlier)).limit(1), Entry)
         return found[0] if found else None
 

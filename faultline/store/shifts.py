@@ -123,4 +123,4 @@ def _kind(shift: Shift, tests: int) -> Kind:
         if not shift.enough:
             return "noise"
         return "grew" if shift.tested.effect > 0 else "fell"
-    return "too few" if shift.tested.p_min * tests > ALPHA else "noise"
+    return "too few" if shift.tested.p_min * max(1, tests) > ALPHA else "noise"

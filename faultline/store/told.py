@@ -153,7 +153,7 @@ def _counts(change: Change) -> str:
     before = f"{was.failed} of {plural(was.runs, 'run')}" if was.runs else "did not run"
     said = f"failed: before {before}, after {now.failed} of {plural(now.runs, 'run')}"
     if change.p is not None and change.kind != "still failing":
-        said += f" (Fisher: p = {_p(change.p)}{', may be chance' if change.p > ALPHA else ''})"
+        said += f" (Fisher: p {p_text(change.p)}{', may be chance' if change.p > ALPHA else ''})"
     elif change.p is None and was.runs:
         said += " (the same seeds)"
     return said
@@ -184,12 +184,13 @@ def _shift(shift: Shift) -> tuple[str, ...]:
     n = f"n = {tested.n_before}" if tested.method == "Wilcoxon" else f"n = {tested.n_before} and {tested.n_after}"
     unit = "%" if shift.label == ALL_CASES else "ms"
     change = f"{shift.before_ms:.1f} -> {shift.after_ms:.1f} {unit}"
-    test = f"{tested.method}, {n}, p = {_p(shift.p)} (Holm), effect {tested.effect:+.2f}"
+    test = f"{tested.method}, {n}, p {p_text(shift.p)} (Holm), effect {tested.effect:+.2f}"
     return (shortened(safe(shift.label), 60), shift.figure, change, test)
 
 
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+def p_text(value: float) -> str:
+    """A p as it is read: ``= 0.023`` or ``< 0.001``."""
+    return f"= {value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 # JSON

@@ -26,6 +26,7 @@ from faultline.errors import UsageError
 from faultline.store import folder
 from faultline.store.address import StoreError
 from faultline.store.results import Results
+from faultline.store.told import p_text
 from faultline.store.web import pages
 
 T = TypeVar("T")
@@ -71,7 +72,7 @@ class Page:
         """The page of a store."""
         loader = FileSystemLoader(FILES)
         templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-        templates.filters["ms"] = _ms
+        templates.filters |= {"ms": _ms, "p": p_text}
         return cls(results, token, templates)
 
     def app(self) -> web.Application:
