@@ -260,10 +260,19 @@ def test_the_seed_is_an_option_and_an_ini_value(alone: pytest.Pytester) -> None:
     assert draws(both)[0].split()[2] != draws(given)[0].split()[2]
 
 
-def test_an_ini_value_that_is_no_number_is_a_usage_error(alone: pytest.Pytester) -> None:
-    result = run(alone, SEEDED, "-o", "faultline_seed=seven")
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("-ofaultline_seed=seven", "faultline_seed is 'seven'"),
+        ("--faultline-seeds=0", "faultline_seeds is 0; it is at least 1"),
+        ("--faultline-report=no/such/folder.json", "there is no folder no/such"),
+        ("--faultline-report=jason=file", "did you mean 'json'?"),
+    ],
+)
+def test_a_value_that_cannot_be_is_a_usage_error(alone: pytest.Pytester, option: str, said: str) -> None:
+    result = run(alone, SEEDED, option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*faultline_seed is 'seven'*"])
+    assert said in result.stderr.str()
 
 
 # Everything at once, in a host suite with plugins and a loop of its own
@@ -318,6 +327,10 @@ async def test_seeds(faultline, record_property):
     record_property("seed", faultline.seed)
     fl.sometimes(faultline.seed % 3 == 1, "one of three")
 
+@pytest.mark.faultline(world="live")
+async def test_marked_live(faultline):
+    assert faultline.world == "live"
+
 async def test_live(faultline_live):
     assert faultline_live.world == "live" and loop_name() != "SimLoop"
     venue = await faultline_live.venue()
@@ -371,7 +384,7 @@ def test_everything_works_beside_a_host_suites_own_plugins_and_loops(suite: pyte
         "-ojunit_family=legacy",
         "--faultline-report=report.json",
     )
-    result.assert_outcomes(passed=11 if mode == "strict" else 10 + 7)
+    result.assert_outcomes(passed=12 if mode == "strict" else 11 + 7)
     seeds = sorted(map(int, re.findall(r'name="seed" value="(\d+)"', suite.path.joinpath("out.xml").read_text())))
     first = seeds[0]
     assert seeds == [first, first + 1, first + 2]

@@ -53,6 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "run and judge scenarios",
     )
     if not hasattr(config, "workerinput"):
+        if config.stash[SETTINGS].report:
+            from faultline.pytest_plugin.shown import asked
+
+            asked(config.stash[SETTINGS].report)
         config.pluginmanager.register(_Watch(config), "faultline-watch")
 
 
@@ -222,6 +226,7 @@ class _Watch:
         self._sometimes: dict[str, bool] = {}
         self._results: list[str] = []
         self._never: list[str] = []
+        self._unwritten = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what :func:`~faultline.pytest_plugin.shown.complete` has put into a report."""
@@ -240,10 +245,12 @@ class _Watch:
         if report:
             from faultline.pytest_plugin.shown import write
 
-            write(report, self._results)
+            self._unwritten = write(report, self._results)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """What was never seen to hold."""
+        """What was never seen to hold, and a report that is not there."""
+        if self._unwritten:
+            terminalreporter.line(f"faultline: {self._unwritten}", red=True)
         if self._never:
             terminalreporter.section("faultline: inconclusive", yellow=True)
             for what in self._never:

@@ -17,6 +17,9 @@ from _pytest._code.code import ExceptionChainRepr, ReprEntryNative, ReprTracebac
 
 from faultline.campaign.model import Campaign, CaseResult
 from faultline.checked import CheckFailed
+from faultline.cli import exits
+from faultline.cli.outputs import Outputs, read_reports
+from faultline.errors import HarnessError, UsageError
 from faultline.history import History
 from faultline.oracles.claims import claim_verdicts
 from faultline.pytest_plugin.scenarios import FOLDER, ScenarioFailed
@@ -85,21 +88,24 @@ def _kept(history: History, item: pytest.Item, session: Session | None) -> list[
     return lines
 
 
-def write(report: str, results: Sequence[str]) -> None:
-    """Write the report of all scenarios to ``FILE``, or to the file of ``NAME=FILE``. Raises UsageError for a name that
-    there is not, or a file that cannot be written."""
-    from faultline.cli import exits
-    from faultline.reports.table import REPORTS
+def asked(report: str) -> Outputs:
+    """What ``FILE`` or ``NAME=FILE`` asks for. Raises pytest's UsageError for a report that there is not, and for a
+    file that cannot be written."""
+    named = report if "=" in report else f"{SUFFIXES.get(Path(report).suffix, 'json')}={report}"
+    try:
+        return Outputs(named=read_reports([named]))
+    except UsageError as error:
+        raise pytest.UsageError(f"--faultline-report {report}: {error}") from error
 
-    name, _, file = report.rpartition("=")
-    path = Path(file)
-    name = name or SUFFIXES.get(path.suffix, "json")
-    if name not in REPORTS:
-        raise pytest.UsageError(f"--faultline-report: no report is called {name!r}; there are: {', '.join(REPORTS)}")
+
+def write(report: str, results: Sequence[str]) -> str:
+    """Write the report of all scenarios. The reason why that did not succeed, else the empty string."""
     found: tuple[CaseResult, ...] = tuple(pickle.loads(base64.b64decode(result)) for result in results)
     campaign = Campaign(found, len(found), False, sum(result.wall_s for result in found))
     code = exits.of_campaign(campaign)
     try:
-        path.write_text(REPORTS[name](campaign, code, exits.MEANING[code]), encoding="utf-8")
-    except OSError as error:
-        raise pytest.UsageError(f"--faultline-report: {path}: {error.strerror}") from error
+        # What GitHub is told of failing tests is for the host's own plugins.
+        asked(report).write(campaign, code, exits.MEANING[code], env={})
+    except (pytest.UsageError, HarnessError) as error:
+        return str(error)
+    return ""
