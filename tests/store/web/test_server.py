@@ -133,7 +133,8 @@ async def test_a_run_with_what_changed_and_its_artifacts(web: Web, page: Page) -
     "path",
     [
         "/run/{id}/..%2f..%2fresults.db", "/run/{id}/%2e%2e%2f{id}%2freport.json", "/run/{id}/link.json",
-        "/run/{id}/.pending",        "/run/{id}/%00", "/run/..%2f..%2f/results.db", "/run/../runs/{id}/report.json", "/run/%2e%2e/report.json",
+        "/run/{id}/.pending",
+        "/run/{id}/%00", "/run/..%2f..%2f/results.db", "/run/../runs/{id}/report.json", "/run/%2e%2e/report.json",
         "/run/latest", "/run/2", "/static/server.py", "/static/..%2fserver.py", "/static/%2e%2e/server.py", "/nothing",
     ],
 )  # fmt: skip
