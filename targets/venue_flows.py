@@ -103,6 +103,10 @@ class MexcFlow(OrderFlow):
     adapter: ClassVar[MakeAdapter] = staticmethod(mexc_adapter)
     config: ClassVar[SystemConfig] = replace(
         CONFIG,
-        rate_limits=RateLimits(buckets={"all": _bucket(250, 10.0)}, default=("all",)),
+        rate_limits=RateLimits(
+            buckets={"orders": _bucket(10, 1.0), "all": _bucket(250, 10.0)},
+            rules=(BucketRule("Order/place", ("orders", "all")),),
+            default=("all",),
+        ),
         state_reconciler=StateReconcilerConfig(sweep_interval=1_000),
     )

@@ -17,13 +17,13 @@ from targets.resilience.http_client import HttpClient
 from targets.resilience.rate_limiter import Limiter
 from targets.resilience.signed_access import Keys
 from targets.resilience.token_manager import TokenManagerConfig
-from targets.resilience.venue import Fill, FillPage, Order, OrderStatus, Placement, VenueRules
+from targets.resilience.venue import Fill, FillPage, Order, OrderStatus, Placement, UnreadableError, VenueRules
 from targets.resilience.venues.binance import WINDOW_MS, BinanceVenue, server_time
 from targets.resilience.venues.binance_stream import BinanceReading, read_trade
 from targets.resilience.venues.spot import PAIRS, Pair, Walk, clock, joined, whole
 from targets.resilience.wire import read_list, read_object, read_text
 
-TRADES_MAX: Final = 100
+TRADES_MAX: Final = 1000
 
 
 class MexcVenue(BinanceVenue):
@@ -62,7 +62,11 @@ class MexcVenue(BinanceVenue):
 
         found = await self._call(read, "GET", "myTrades", params)
         last_ms = max((at_ms for at_ms, _ in found), default=begin_ms)
-        if len(found) >= TRADES_MAX and last_ms > begin_ms:
+        if len(found) >= TRADES_MAX:
+            if last_ms <= begin_ms:
+                raise UnreadableError(
+                    f"a page is full of {pair.symbol} trades of one millisecond: what follows is hidden"
+                )
             return walk.page(found, f"{number or 0}@{last_ms}")
         following = int(number or 0) + 1
         return walk.page(found, f"{following}@" if following < len(self._pairs) else "")
