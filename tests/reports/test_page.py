@@ -19,7 +19,7 @@ from tests.reports.kit import report, shown
 SIZE_MAX = 300_000
 
 HOSTILE = (
-    "<script>alert(1)</script></script><!--<script>\"'><img src=x onerror=alert(2)> javascript:alert(3) "
+    "\x1b[2J\u202e<script>alert(1)</script></script><!--<script>\"'><img src=x onerror=alert(2)> javascript:alert(3) "
     "{{ 7*7 }} {% raw %} &lt;b&gt; \x00\x08\x1b[31m\u2028\u202e]]> </svg></style><style>*{display:none}</style>"
 )
 
