@@ -90,7 +90,7 @@ def _happened(history: History, struck: Struck, count: int) -> str:
             return f"the stream message{whose} was dropped{at}"
     many = f", {count} times from then on" if count > 1 else ""
     where = "" if struck.phase == "tick" else f" on {struck.endpoint}"
-    return f"{struck.fault} struck{where}{at}{many} ({action_text(struck.action)})"
+    return f"the fault {struck.fault} struck{where}{at}{many} ({action_text(struck.action)})"
 
 
 def _brackets(known: str) -> str:

@@ -126,7 +126,8 @@ def _note(pen: _Pen, step: Step) -> None:
     # On the wire the fault is the news, elsewhere the text is.
     if step.source == "wire":
         words, detail, fault = shortened(fault, NOTE_CHARACTERS_MAX), words, ""
-    half = max(len(words), len(detail) * 0.9) * _PX_PER_CHARACTER / 2 + 12
+    bold = 1.12 if step.tone in ("bad", "lost") else 1.0
+    half = max(len(words) * bold, len(detail) * 0.9) * _PX_PER_CHARACTER / 2 + 12
     height = 38 if detail else 26
     x = X[step.source]
     kind = f"note {step.tone}" + (" fault" if step.fault else "")
@@ -135,7 +136,7 @@ def _note(pen: _Pen, step: Step) -> None:
     if detail:
         pen.text(x, pen.y + 18, detail, "detail")
     if step.fault:
-        _bolt(pen, x - half - 2, pen.y)
+        _bolt(pen, x - half - 6, pen.y)
         if fault:
             pen.text(x + half + 8, pen.y + 4, fault, "fault-text", "start")
     pen.y += height - 22
