@@ -101,6 +101,15 @@ def _loop() -> Iterator[Finding]:
         yield Finding("good", f"uvloop {version} for proxy and gateway")
 
 
+def _results() -> Iterator[Finding]:
+    try:
+        version = metadata.version("sqlalchemy")
+    except metadata.PackageNotFoundError:
+        yield Finding("note", "SQLAlchemy is not installed", "it lists the runs that are kept: faultline-chaos[store]")
+    else:
+        yield Finding("good", f"SQLAlchemy {version} for results over time")
+
+
 def _network() -> Iterator[Finding]:
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         try:
@@ -179,5 +188,5 @@ def _simulation() -> Iterator[Finding]:
 
 
 LOOKS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (
-    _interpreter, _packages, _clocks, _loop, _network, _files, _simulation,
+    _interpreter, _packages, _clocks, _loop, _results, _network, _files, _simulation,
 )  # fmt: skip

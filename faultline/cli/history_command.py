@@ -48,11 +48,11 @@ def command(
 
     RUN is an id or its beginning, latest, latest~1 (the one before), a branch, or a commit.
     """
-    from faultline.store import told
-
     if prune:
         return _prune(store, keep)
     results = opened(store)
+    from faultline.store import told
+
     if run is not None:
         return _one(results, run, as_json)
     wanted = _wanted(scenario, since, limit)

@@ -69,11 +69,9 @@ def store_address(text: str | None) -> Address:
 def opened(text: str | None) -> Results:
     """The store, open, with everything taken in that was recorded. Raises UsageError or StoreError."""
     from faultline.reports.text import safe
+    from faultline.store.opening import open_results
 
-    where = store_address(text)
-    from faultline.store.results import Results
-
-    results = Results(where)
+    results = open_results(store_address(text))
     for wrong in results.take_in():
         click.echo(safe(wrong), err=True)
     return results

@@ -10,18 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from faultline.store.address import Address, StoreError
-
-try:
-    from sqlalchemy import Connection, Engine, NullPool, create_engine, event
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-except ImportError as error:
-    raise StoreError(
-        "results over time need SQLAlchemy: install faultline with its extra `store` "
-        "(pip install '/path/to/faultline[store]', or pip install 'sqlalchemy>=2.0' jinja2)"
-    ) from error
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from faultline.store import migrations
+from faultline.store.address import Address, StoreError
 
 WAIT_S: Final = 10.0
 """How long to wait for another writer, or for a server to answer."""

@@ -12,7 +12,8 @@ from faultline.reports import document as doc
 from faultline.reports.text import safe
 from faultline.store import folder
 from faultline.store.address import Address, StoreError
-from faultline.store.retention import Keep
+from faultline.store.opening import open_results
+from faultline.store.retention import Keep, prune
 
 
 def record(
@@ -42,10 +43,7 @@ def record(
 
 def _take_in(address: Address, keep: Keep | None) -> None:
     try:
-        from faultline.store.results import Results
-        from faultline.store.retention import prune
-
-        results = Results(address)
+        results = open_results(address)
         for wrong in results.take_in():
             _say(wrong)
     except StoreError as error:
