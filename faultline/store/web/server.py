@@ -208,11 +208,14 @@ def _ms(value: float | None) -> str:
 
 
 @asynccontextmanager
-async def served(page: Page, host: str, port: int) -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """The page on its port. Gives its address, and what SIGINT and SIGTERM set. Raises UsageError for a port in use."""
+async def served(page: Page, host: str, port: int, *, signals: bool = True) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """The page on its port. Gives its address, and what SIGINT and SIGTERM set; without ``signals`` nothing does.
+
+    Raises UsageError for a port in use.
+    """
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM) if signals else ():
         loop.add_signal_handler(number, told.set)
     runner = web.AppRunner(page.app(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
