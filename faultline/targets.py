@@ -69,7 +69,7 @@ class OrdersTarget(Protocol):
         ...
 
     async def flatten(self, intent_id: str) -> str:
-        """Close every position. Its orders carry ``intent_id`` as their key, or nobody can tell whose they are."""
+        """Close every position. The keys of its orders begin with ``intent_id``, or nobody can tell whose they are."""
         ...
 
     def snapshot(self) -> Mapping[str, Any]:

@@ -14,13 +14,18 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import ClassVar, Final
 
+from targets.resilience.alerts import Alert, AlertConfig, CallbackChannel
 from targets.resilience.circuit_breaker import CircuitBreakerConfig
 from targets.resilience.config import RateLimits, StateConfig, VenueConfig
 from targets.resilience.connection_state import SignalRConfig
 from targets.resilience.error_handler import ErrorHandlerConfig
+from targets.resilience.errors import StateUnavailableError
 from targets.resilience.order_manager import OrderRequest
 from targets.resilience.order_requests import OrderManagerConfig
 from targets.resilience.rate_limiter import BucketRule, RateLimiterConfig
+from targets.resilience.risk.config import RiskConfig
+from targets.resilience.risk.engine import is_close
+from targets.resilience.risk.rules import AuthLossGuard, MaxContracts, MaxOpenOrders, MaxOrderSize
 from targets.resilience.settlement import Failure
 from targets.resilience.system import MakeAdapter, SystemConfig, generic_adapter, venue_system
 from targets.resilience.token_manager import TokenManagerConfig
@@ -49,8 +54,14 @@ CONFIG: Final = SystemConfig(
         jitter=1.0,
     ),
     order_manager=OrderManagerConfig(verification_timeout=60_000, retry_unsent=True),
+    alerts=None,
 )
 """For the generic venue. A target may not give an intent up, so nothing here does."""
+
+
+POSITION_MAX: Final = Decimal(20)
+"""What a guarded client may come to own, long or short, if all that may be live is filled."""
+FLATTEN_WAIT_S: Final = 60.0
 
 
 class OrderFlow:
@@ -70,7 +81,9 @@ class OrderFlow:
             client_id=client_id,
             client_secret=client_secret,
         )
-        self._system = venue_system(replace(self.config, venue=venue, state=StateConfig(store_path)), self.adapter)
+        config = replace(self.config, venue=venue, state=StateConfig(store_path))
+        self._told: list[Alert] = []
+        self._system = venue_system(config, self.adapter, {"snapshot": CallbackChannel(self._hear)})
         self._orders = self._system.order_manager
         self._state = self._system.state_manager
 
@@ -122,6 +135,9 @@ class OrderFlow:
         stored = self._state.amendments.get(intent_id)
         return "rejected" if stored is None else stored.outcome or "unknown"
 
+    async def _hear(self, alert: Alert) -> None:
+        self._told.append(alert)
+
     def snapshot(self) -> dict[str, object]:
         """What the client believes now. ``stale`` is its own admission that it may be behind."""
         symbols = {contract: symbol for symbol, contract in self.contracts.items()}
@@ -133,11 +149,44 @@ class OrderFlow:
                     "filled": str(record.filled),
                 }
                 for record in self._state.orders.values()
+                if not is_close(record.request_id)
             },
             "positions": {symbols.get(held, held): str(size) for held, size in self._state.positions.items()},
             "fills": [_own_id(fill) for fill in self._state.fills],
             "stale": self._system.state_reconciler.stale,
         }
+
+
+class GuardedFlow(OrderFlow):
+    """The same client with a risk engine in front of every order, and somebody who is told when something is wrong."""
+
+    config: ClassVar[SystemConfig] = replace(
+        CONFIG,
+        alerts=AlertConfig(stream_after_s=5.0, token_after_s=5.0, unknown_after_s=15.0, ban_over_s=4.0),
+        risk=RiskConfig(
+            rules=(MaxOrderSize(Decimal(10)), MaxContracts(POSITION_MAX), MaxOpenOrders(50), AuthLossGuard())
+        ),
+    )
+
+    async def kill(self, intent_id: str) -> str:
+        """Open nothing from now on, and close everything: ``accepted``, or ``unknown`` while it is not durable."""
+        assert self._system.guard is not None
+        try:
+            await self._system.guard.kill("asked for", label=intent_id)
+        except StateUnavailableError:
+            return "unknown"
+        return "accepted"
+
+    async def flatten(self, intent_id: str) -> str:
+        """Close everything: ``accepted`` (nothing is held or live) or ``unknown`` (still at it)."""
+        assert self._system.guard is not None
+        done = await self._system.guard.flatten(label=intent_id, wait_s=FLATTEN_WAIT_S)
+        return "accepted" if done else "unknown"
+
+    def snapshot(self) -> dict[str, object]:
+        """As ever, and the alerts that went out."""
+        alerts = [{"key": told.key, "level": told.level, "resolved": told.resolved} for told in self._told]
+        return {**super().snapshot(), "alerts": alerts}
 
 
 def _own_id(written: str) -> str:

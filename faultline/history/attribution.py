@@ -1,9 +1,9 @@
 """Tying what a venue did to what the client wanted.
 
 Naive clients mint a new key per retry and know nothing of faultline, so an effect is tied to its intent by, in this
-order: a key that *is* the intent's id; a watermark, a field whose value the workload made unique per intent; a key
-that was tied before. A fill is tied through its order. What cannot be tied stays untied: guessing here would turn
-a lost order into a duplicate of its neighbour.
+order: a key that *is* the intent's id, or begins with that of a kill or a flatten; a watermark, a field whose value
+the workload made unique per intent; a key that was tied before. A fill is tied through its order. What cannot be tied
+stays untied: guessing here would turn a lost order into a duplicate of its neighbour.
 """
 
 from __future__ import annotations
@@ -46,11 +46,14 @@ class Attribution:
         self._by_key: dict[str, str] = {}
         self._by_order: dict[str, str] = {}
         self._acting_on: dict[tuple[str, str], str] = {}
+        self._closing: list[str] = []
 
     def announce(self, intent: Intent) -> None:
         """The client is about to be asked for ``intent``. Must come before anything it sends."""
         self._intents[intent.id] = intent
-        if intent.of:
+        if intent.op in ("kill", "flatten"):
+            self._closing.append(intent.id)
+        elif intent.of:
             self._acting_on[intent.op, intent.of] = intent.id
         elif mark := self._mark({name: str(getattr(intent, name, "")) for name in self._marking}):
             self._by_watermark[mark] = intent.id
@@ -65,6 +68,10 @@ class Attribution:
     def _origin(self, identity: Identity) -> tuple[str | None, str]:
         if identity.key and identity.key in self._intents:
             return identity.key, "key"
+        # Closing takes an order for each position, and more when one is declined; no two may share a key.
+        closes = [intent for intent in self._closing if identity.key.startswith(intent)]
+        if closes:
+            return max(closes, key=len), "key"
         if identity.order in self._by_order:
             return self._by_order[identity.order], "order"
         mark = self._mark(dict(identity.fields)) if identity.op in ("place", "") else None

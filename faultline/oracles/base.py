@@ -149,9 +149,10 @@ def described(ledger: Ledger, intent: str) -> str:
 
 
 def flattens(ledger: Ledger, intent: str) -> bool:
-    """Whether that intent asks to close all positions, by whatever orders it takes."""
+    """Whether that intent may close all positions, by whatever orders it takes: a flatten asks for it, and who is
+    told to open nothing more may."""
     wanted = ledger.intents.get(intent)
-    return wanted is not None and wanted.op == "flatten"
+    return wanted is not None and wanted.op in ("flatten", "kill")
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

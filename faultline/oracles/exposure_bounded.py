@@ -16,7 +16,7 @@ from faultline.history import History, Ledger
 from faultline.history.contract import TERMINAL_STATES
 from faultline.history.event import Effect, Intent
 from faultline.history.ledger import amount
-from faultline.oracles.base import Finding, Verdict, described, plural, seconds, unattributed_doubt, verdict
+from faultline.oracles.base import Finding, Verdict, described, flattens, plural, seconds, unattributed_doubt, verdict
 from faultline.oracles.hearing import sent_t
 from faultline.oracles.sends import own_requests, placing_endpoints
 
@@ -81,13 +81,16 @@ class ExposureBounded:
         """What is beyond a bound, and how. The position was ``before`` and ``after`` the effect."""
         intent = books.intent_of(effect)
         wanted = books.ledger.intents.get(intent)
-        flattens = wanted is not None and wanted.op == "flatten"
-        if effect.what == "fill" and flattens and abs(after) > abs(before):
-            yield intent, f"fill {effect.fill} of a flatten took the position from {before} to {after} {effect.symbol}"
+        closes = flattens(books.ledger, intent)
+        if effect.what == "fill" and wanted is not None and closes and abs(after) > abs(before):
+            yield (
+                intent,
+                f"fill {effect.fill} of a {wanted.op} took the position from {before} to {after} {effect.symbol}",
+            )
         if effect.what not in ("order", "replace") or not effect.request:
             return
         total, asked = books.worst.get(intent, _ZERO), books.asked.get(intent, _ZERO)
-        if wanted is not None and not flattens and total > asked:
+        if wanted is not None and not closes and total > asked:
             yield (
                 intent,
                 f"{total} are or could be filled of {described(books.ledger, intent)}, by order {effect.order}",

@@ -52,7 +52,12 @@ class Channel(Protocol):
 @dataclass(frozen=True, slots=True)
 class AlertConfig:
     """Times in seconds. A channel gets at most ``throttle_alerts`` in any ``throttle_window_s``; critical ones are not
-    held back by that. What does not fit into a channel's queue is counted and reported, never silently gone."""
+    held back by that. What does not fit into a channel's queue is counted and reported, never silently gone.
+
+    Alerts are written to the log, to ``file`` and to ``webhook_url`` where these are given. Trouble that mends itself
+    is nobody's business until it has lasted for ``stream_after_s``, ``token_after_s`` or ``unknown_after_s``; a pause
+    that the venue asks for is a ban when it is longer than ``ban_over_s``.
+    """
 
     dedupe_window_s: float = 300.0
     escalate_after_s: float = 900.0
@@ -63,6 +68,21 @@ class AlertConfig:
     attempts_max: int = 3
     retry_delay_s: float = 1.0
     level_min: Level = "info"
+    file: str = ""
+    webhook_url: str = ""
+    stream_after_s: float = 30.0
+    token_after_s: float = 30.0
+    unknown_after_s: float = 60.0
+    ban_over_s: float = 10.0
+
+    def channels(self) -> dict[str, Channel]:
+        """Where alerts go."""
+        channels: dict[str, Channel] = {"log": LogChannel()}
+        if self.file:
+            channels["file"] = FileChannel(self.file)
+        if self.webhook_url:
+            channels["webhook"] = WebhookChannel(self.webhook_url)
+        return channels
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from targets.resilience.error_handler import Readiness
 from targets.resilience.errors import ConfigurationError
 from targets.resilience.order_requests import OrderResponse, as_order
-from targets.resilience.venue import FillPage, Order, Placement, Venue, VenueRules
+from targets.resilience.venue import FillPage, Order, Placement, Venue, VenueRules, WithdrawnError
 
 T = TypeVar("T")
 Send = Callable[[Placement, Callable[[], bool]], Awaitable[Order | OrderResponse]]
@@ -69,9 +69,17 @@ class VenueCalls:
         """Cancel an order, also while the breaker is open: it only ever lowers the risk."""
         return await self._once(lambda: self.venue.cancel(order_id), "Order/cancel", exempt=True)
 
-    async def replace(self, order_id: str, *, size: Decimal, price: Decimal | None) -> Order:
-        """Give an order a new size and price."""
-        return await self._once(lambda: self.venue.replace(order_id, size=size, price=price), "Order/replace")
+    async def replace(
+        self, order_id: str, *, size: Decimal, price: Decimal | None, unless: Callable[[], bool]
+    ) -> Order:
+        """Give an order a new size and price. ``unless`` is asked once the limits have let it through."""
+
+        async def replaced() -> Order:
+            if unless():
+                raise WithdrawnError(f"{order_id} is not replaced: that is not wanted any more")
+            return await self.venue.replace(order_id, size=size, price=price)
+
+        return await self._once(replaced, "Order/replace")
 
     async def find(self, client_key: str, contract_id: str) -> Order | None:
         """The order with this key, or None. Once: whoever is in doubt asks again by itself."""

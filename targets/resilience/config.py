@@ -119,6 +119,7 @@ class ConfigurationManager:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._settings: dict[str, object] | None = None
+        self._present: frozenset[str] = frozenset()
 
     def load(self) -> None:
         """Read and check the file. Raises ConfigurationError with every problem in it."""
@@ -131,6 +132,11 @@ class ConfigurationManager:
         if document.problems:
             raise ConfigurationError("\n".join(document.problems))
         self._settings = settings
+        self._present = frozenset(document.sections)
+
+    def has(self, section: str) -> bool:
+        """Whether the file has that section, be it empty."""
+        return section in self._present
 
     def _section(self, kind: type[T], name: str) -> T:
         if self._settings is None:

@@ -100,7 +100,7 @@ class OrderManager:
             self._state,
             self._calls,
             early=self._early.take,
-            at_work=lambda request_id: request_id in self._workers,
+            at_work=self.at_work,
             admit=admit,
             retry_unsent=config.retry_unsent,
         )
@@ -126,6 +126,10 @@ class OrderManager:
         if self._owns_state and self._opened:
             self._opened = False
             self._state.close()
+
+    def at_work(self, request_id: str) -> bool:
+        """Whether a request is being worked on now."""
+        return request_id in self._workers
 
     async def _open(self) -> None:
         if not self._opened:
@@ -192,7 +196,7 @@ class OrderManager:
     def _record(self, request_id: str, request: OrderRequest) -> OrderRecord:
         return OrderRecord(
             request_id,
-            uuid.uuid5(KEY_SPACE, request_id).hex[: self._calls.rules.key_length],
+            request.client_key or uuid.uuid5(KEY_SPACE, request_id).hex[: self._calls.rules.key_length],
             str(request.account_id),
             request.contract_id,
             request.side,

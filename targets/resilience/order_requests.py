@@ -35,7 +35,10 @@ class OrderManagerConfig:
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What is wanted. ``id`` names the request; without one, each call is a new request."""
+    """What is wanted. ``id`` names the request; without one, each call is a new request.
+
+    ``client_key`` is the key under which the venue gets to know it; without one it follows from the id.
+    """
 
     account_id: int | str
     contract_id: str
@@ -45,6 +48,7 @@ class OrderRequest:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     id: str = ""
+    client_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,11 @@ class Limiter(Protocol):
         """The venue answered a request in earnest."""
         ...
 
+    @property
+    def silent_s(self) -> float:
+        """For how long nothing may be sent because the venue said so; 0 when it did not."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RateLimiterConfig:
@@ -127,6 +132,11 @@ class RateLimiter:
                 retry_after_s *= random.uniform(1.0, 1.0 + self.config.pause_jitter)
             self._refusals += 1
         self.pause(retry_after_s)
+
+    @property
+    def silent_s(self) -> float:
+        """For how long a pause of the venue still holds; 0 when none does."""
+        return max(0.0, self._silent_until - time.monotonic())
 
     def served(self) -> None:
         """The venue answered a request in earnest: the next refusal is a first one again."""
@@ -266,3 +276,8 @@ class RateLimiters:
         """The venue answered a request in earnest."""
         for limiter in self.buckets.values():
             limiter.served()
+
+    @property
+    def silent_s(self) -> float:
+        """For how long a pause of the venue still holds; 0 when none does."""
+        return max(limiter.silent_s for limiter in self.buckets.values())

@@ -30,6 +30,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from targets.resilience.calls import VenueCalls
@@ -189,12 +190,13 @@ class Settlement:
     def _unwanted(self, request_id: str) -> bool:
         # Asked when nothing is in doubt and nothing has been sent since: the stream may have told otherwise.
         record = self._state.orders[request_id]
-        if self._state.cancel_wanted(request_id) or record.settled:
-            return True
+        return self._state.cancel_wanted(request_id) or record.settled or self._refused(record)
+
+    def _refused(self, record: OrderRecord) -> bool:
         try:
             self._admit(record)
         except ResilienceError as error:
-            log.warning("%s is not sent: %s", request_id, error)
+            log.warning("%s is not sent: %s", record.request_id, error)
             return True
         return False
 
@@ -246,9 +248,13 @@ class Settlement:
         if record.ended or amendment.size is None:
             await self._state.settle(request_id, "rejected")
             return
-        replacing = self._calls.replace(record.order_id, size=amendment.size, price=amendment.limit_price)
+        size, price = amendment.size, amendment.limit_price
+        wanted = replace(record, size=size, limit_price=price)
+        replacing = self._calls.replace(record.order_id, size=size, price=price, unless=lambda: self._refused(wanted))
         try:
             replaced = await self._send(request_id, replacing)
+        except WithdrawnError:
+            await self._state.settle(request_id, "rejected")
         except APIError as error:
             if isinstance(error, UnknownOrderError) or not _declined(error):
                 raise

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
@@ -56,6 +56,8 @@ class StateManager:
         """Requests of which the venue has told more filled than the fills that arrived."""
         self.on_change: list[Callable[[], None]] = []
         """Called after each change, when it is committed and believed."""
+        self.on_fills: list[Callable[[Iterable[Fill]], None]] = []
+        """Called with the fills of a change, right before ``on_change``."""
 
     async def initialize(self) -> None:
         """Open the file and read it. Raises StateUnavailableError, and may then be called again."""
@@ -200,6 +202,10 @@ class StateManager:
 
     # Fills
 
+    def history(self) -> Iterator[Fill]:
+        """Every fill that was applied, oldest first; one that was taken back is told as such, and only as such."""
+        return map(schema.read_fill, self._database.rows(schema.FILLS))
+
     def has(self, fill: Fill) -> bool:
         """Whether a fill was applied, or taken back, already."""
         return fill.id in (self._voided if fill.voided else self.fills)
@@ -330,12 +336,15 @@ class StateManager:
 
     # Inside
 
-    async def _save(self, records: Mapping[str, OrderRecord], *more: Statement, booked: Iterable[Fill] = ()) -> None:
+    async def _save(self, records: Mapping[str, OrderRecord], *more: Statement, booked: Collection[Fill] = ()) -> None:
         await self._database.commit(*map(schema.update_order, records.values()), *more)
         for record in records.values():
             self._mirror(record)
         for fill in booked:
             self._book(fill)
+        if booked:
+            for hear in self.on_fills:
+                hear(booked)
         self._changed()
 
     def _mirror(self, record: OrderRecord) -> None:

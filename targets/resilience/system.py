@@ -9,14 +9,15 @@
     tokens ─────────────> connection manager ──────┘   order manager ┘
 
 All requests of an account pass one error handler, and with it one limiter and one breaker; the stream has its own
-reconnects. The state manager is what survives; everything else begins anew with each process.
+reconnects. The state manager is what survives; everything else begins anew with each process. With a ``risk``
+configuration a guard stands between the order manager and the state, and is asked before anything is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeVar
@@ -24,11 +25,13 @@ from typing import Any, Final, Protocol, TypeVar
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from targets.resilience.adapter import Access, Adapter, Stream, Subscription
+from targets.resilience.alerts import AlertConfig, AlertManager, Channel
 from targets.resilience.circuit_breaker import CircuitBreaker, CircuitBreakerConfig
 from targets.resilience.config import ConfigurationManager, RateLimits, StateConfig, VenueConfig
 from targets.resilience.connection_manager import ConnectionState, SignalRConfig, SignalRConnectionManager
 from targets.resilience.error_handler import ErrorHandler, ErrorHandlerConfig, Readiness
 from targets.resilience.errors import ResilienceError, StateUnavailableError
+from targets.resilience.guard import Guard
 from targets.resilience.http_client import HttpClient
 from targets.resilience.order_channels import OrderChannels, channels
 from targets.resilience.order_manager import OrderManager
@@ -36,12 +39,15 @@ from targets.resilience.order_requests import OrderManagerConfig
 from targets.resilience.plain_dialect import generic_venue
 from targets.resilience.polled_stream import PolledStream
 from targets.resilience.rate_limiter import Limiter, RateLimiterConfig
+from targets.resilience.records import OrderRecord
+from targets.resilience.risk.config import RiskConfig
 from targets.resilience.state_manager import StateManager
 from targets.resilience.state_reconciler import StateReconciler, StateReconcilerConfig
 from targets.resilience.token_manager import TokenManager, TokenManagerConfig
-from targets.resilience.venue import OrderStatus
+from targets.resilience.venue import OrderStatus, Venue
 from targets.resilience.venues.generic import GenericLogin, GenericVenue
 from targets.resilience.venues.generic_stream import TOPICS, GenericReading
+from targets.resilience.watch import Signs, Watch
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +57,7 @@ STORE_RETRY_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class SystemConfig:
-    """The settings of all components."""
+    """The settings of all components. ``risk`` None: nothing guards the account. ``alerts`` None: nobody is told."""
 
     venue: VenueConfig = field(default_factory=VenueConfig)
     state: StateConfig = field(default_factory=StateConfig)
@@ -63,6 +69,8 @@ class SystemConfig:
     signalr: SignalRConfig = field(default_factory=SignalRConfig)
     state_reconciler: StateReconcilerConfig = field(default_factory=StateReconcilerConfig)
     order_manager: OrderManagerConfig = field(default_factory=OrderManagerConfig)
+    alerts: AlertConfig | None = field(default_factory=AlertConfig)
+    risk: RiskConfig | None = None
 
     @classmethod
     def of(cls, configuration: ConfigurationManager) -> SystemConfig:
@@ -78,6 +86,8 @@ class SystemConfig:
             configuration.get_signalr_config(),
             configuration.get_state_reconciler_config(),
             configuration.get_order_manager_config(),
+            configuration.get_alert_config(),
+            configuration.get_risk_config() if configuration.has("risk") else None,
         )
 
 
@@ -107,7 +117,13 @@ class IntegratedSystem:
         state_manager: StateManager,
         http: HttpClient,
         subscriptions: tuple[Subscription, ...] = (),
+        guard: Guard | None = None,
+        alerts: AlertManager | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self.guard = guard
+        self.alerts = alerts
+        self._watch = watch
         self._subscriptions = subscriptions
         self.token_manager = token_manager
         self.signalr_manager = signalr_manager
@@ -130,8 +146,16 @@ class IntegratedSystem:
         """
         await self._open_state(wait_s)
         self._running = True
+        if self.alerts is not None:
+            await self.alerts.start()
+        if self._watch is not None:
+            self._watch.start()
+        if self.guard is not None:
+            await self.guard.start()
         await self.token_manager.initialize()
         await self.order_manager.start()
+        if self.guard is not None:
+            self.guard.go()
         self.state_reconciler.start()
         for subscription in self._subscriptions:
             await self.signalr_manager.subscribe(*subscription)
@@ -154,12 +178,18 @@ class IntegratedSystem:
         if not self._running:
             return
         self._running = False
+        if self.guard is not None:
+            await self.guard.stop()
+        if self._watch is not None:
+            await self._watch.stop()
         await self.order_manager.stop()
         await self.state_reconciler.stop()
         await self.signalr_manager.disconnect()
         await self.token_manager.close()
         await self._http.close()
         self.state_manager.close()
+        if self.alerts is not None:
+            await self.alerts.stop()
 
     async def health_check(self) -> Health:
         """What is wrong, by what the components know; asks nobody."""
@@ -172,6 +202,7 @@ class IntegratedSystem:
             "some orders may or may not exist": any(
                 record.status == OrderStatus.UNKNOWN for record in self.state_manager.orders.values()
             ),
+            "the kill switch is on": self.guard is not None and bool(self.guard.engine.killed),
         }
         return Health(tuple(problem for problem, there in signs.items() if there))
 
@@ -209,8 +240,13 @@ def generic_system(config: SystemConfig) -> IntegratedSystem:
     return venue_system(config, generic_adapter)
 
 
-def venue_system(config: SystemConfig, make: MakeAdapter) -> IntegratedSystem:
-    """The system for an account at the venue that ``make`` adapts. Sends nothing yet."""
+def venue_system(
+    config: SystemConfig, make: MakeAdapter, channels_of_alerts: Mapping[str, Channel] | None = None
+) -> IntegratedSystem:
+    """The system for an account at the venue that ``make`` adapts. Sends nothing yet.
+
+    Alerts go to ``channels_of_alerts`` beside those of the configuration.
+    """
     http = HttpClient(
         config.venue.rest_url,
         request_timeout=config.venue.request_timeout,
@@ -221,12 +257,23 @@ def venue_system(config: SystemConfig, make: MakeAdapter) -> IntegratedSystem:
     access, venue = adapter.access, adapter.venue
     handler = ErrorHandler(config.error_handler, limiter, CircuitBreaker(config.circuit_breaker))
     state = StateManager(config.state.path)
-    orders = OrderManager(config.order_manager, handler, venue, state, access)
+    alerts = None
+    if config.alerts is not None:
+        alerts = AlertManager(config.alerts, {**config.alerts.channels(), **(channels_of_alerts or {})})
+    asking = _WithToken(handler, access)
+    guard = _guard(config, state, venue, asking, alerts)
+    admit = _anything if guard is None else guard.admit
+    orders = OrderManager(config.order_manager, handler, venue, state, access, admit)
     stream = _stream(config, adapter)
     store = OrderChannels(state, orders.hear)
-    reconciler = StateReconciler(config.state_reconciler, stream, store, _WithToken(handler, access))
+    reconciler = StateReconciler(config.state_reconciler, stream, store, asking)
     for channel in channels(venue, state, adapter.reading):
         reconciler.follow(channel)
+    if guard is not None:
+        guard.trade_with(orders, lambda: reconciler.stale)
+    watch = None
+    if alerts is not None and config.alerts is not None:
+        watch = Watch(alerts, Signs(config.alerts, access, stream, reconciler, limiter, state))
     return IntegratedSystem(
         token_manager=access,
         signalr_manager=stream,
@@ -236,7 +283,24 @@ def venue_system(config: SystemConfig, make: MakeAdapter) -> IntegratedSystem:
         error_handler=handler,
         state_manager=state,
         http=http,
+        guard=guard,
+        alerts=alerts,
+        watch=watch,
     )
+
+
+def _anything(record: OrderRecord) -> None:
+    """Without a guard, whatever is asked for is sent."""
+
+
+def _guard(
+    config: SystemConfig, state: StateManager, venue: Venue, asking: _WithToken, alerts: AlertManager | None
+) -> Guard | None:
+    if config.risk is None:
+        return None
+    sweep_s = config.state_reconciler.sweep_interval / 1000
+    account_id = config.venue.account_id
+    return Guard(config.risk, state, venue, asking, alerts, sweep_s=sweep_s, account_id=account_id)
 
 
 def _stream(config: SystemConfig, adapter: Adapter) -> Stream:

@@ -102,9 +102,16 @@ class Book:
     def worst(self, symbol: str, more: Proposal | None = None) -> Decimal:
         """The largest position in either direction that ``symbol`` can reach, with ``more`` sent as well."""
         low, high = self.exposure(symbol)
-        if more is not None and more.symbol == symbol and more.intent not in self.working:
-            low, high = (low, high + more.quantity) if more.side == "buy" else (low - more.quantity, high)
+        if more is not None and more.symbol == symbol:
+            added = more.quantity - self._asked(more.intent)
+            if added > 0:
+                low, high = (low, high + added) if more.side == "buy" else (low - added, high)
         return max(abs(low), abs(high))
+
+    def _asked(self, intent: str) -> Decimal:
+        """For how much a live order was sent; a replacement may ask for more."""
+        working = self.working.get(intent)
+        return ZERO if working is None else working.proposal.quantity
 
     def symbols(self) -> set[str]:
         """All symbols with a position or a live order."""
@@ -151,8 +158,17 @@ class Book:
     # What is told
 
     def sent(self, order: Proposal) -> None:
-        """``order`` is about to be sent: from here on it may be live."""
-        self.working.setdefault(order.intent, Working(order, order.quantity, certain=False))
+        """``order`` is about to be sent: from here on it may be live. One that is live already only ever grows."""
+        known = self.working.get(order.intent)
+        if known is None:
+            self.working[order.intent] = Working(order, order.quantity, certain=False)
+        elif order.quantity > known.proposal.quantity:
+            remaining = known.remaining + order.quantity - known.proposal.quantity
+            self.working[order.intent] = replace(known, proposal=order, remaining=remaining)
+
+    def resume(self, order: Proposal, remaining: Decimal, *, certain: bool) -> None:
+        """``order`` was sent, or may have been, by an earlier process, and may still fill by ``remaining``."""
+        self.working[order.intent] = Working(order, remaining, certain)
 
     def apply(self, event: Event, now: datetime) -> None:
         """Take in what has happened. A fill that is told twice counts once."""
@@ -180,6 +196,10 @@ class Book:
             opened = now if event.quantity else None
             self.holdings[event.symbol] = Holding(event.quantity, None, event.average_price, opened)
 
+    def correct(self, symbol: str, change: Decimal) -> None:
+        """A part of the position that no fill explains. What it was bought at, nobody knows."""
+        self.holdings.setdefault(symbol, Holding()).filled += change
+
     def _order(self, event: OrderEvent) -> None:
         working = self.working.get(event.intent)
         if working is None:
@@ -187,7 +207,8 @@ class Book:
         if event.status == "ended":
             del self.working[event.intent]
         else:
-            self.working[event.intent] = replace(working, certain=event.status == "open")
+            remaining = working.remaining if event.remaining is None else event.remaining
+            self.working[event.intent] = replace(working, remaining=remaining, certain=event.status == "open")
 
     def _reported(self, event: PositionEvent, now: datetime) -> None:
         known = event.symbol in self.holdings

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from targets.resilience.alerts import AlertManager, Level
@@ -38,6 +39,9 @@ from targets.resilience.risk.model import (
 log = logging.getLogger(__name__)
 
 ALLOWED = Decision(allowed=True)
+CLOSE: Final = "close"
+_OWN: Final = re.compile(r"[A-Za-z0-9]+x[0-9a-f]+x[0-9]+")
+CLOSES_NO_MORE = Decision(False, "flatten", "it could open a position by now")
 
 
 class RiskStore(Protocol):
@@ -72,7 +76,9 @@ class RiskEngine:
         self._episode = 0
         self._locked_for = ""
         self._killed = ""
+        self._label = ""
         self._saved = ""
+        self._broken: set[str] = set()
         self._watching: asyncio.Task[None] | None = None
         self.book = Book(multipliers=dict(config.multipliers))
         self._day = self._trading_day()
@@ -86,10 +92,11 @@ class RiskEngine:
         if text is not None:
             self._restore(json.loads(text))
             self._saved = text
-        self.book.adopt(positions, self._now())
+        self.book.adopt(positions, self.now())
         self._watching = asyncio.create_task(self._watch())
         self._watching.add_done_callback(_report)
         if self._killed:
+            self._tell("critical", "kill_switch", f"kill switch: {self._killed}")
             self._flattener.begin()
 
     async def stop(self) -> None:
@@ -102,9 +109,14 @@ class RiskEngine:
     # Before sending
 
     def check(self, order: Proposal) -> Decision:
-        """Whether ``order`` may be sent now. Ask again at the moment of sending: things change while one waits."""
+        """Whether ``order`` may be sent now. Ask again at the moment of sending: things change while one waits.
+
+        A close of our own is asked one thing only, whether it still closes: no limit may keep a position open.
+        """
         self._turn_day()
-        now = self._now()
+        now = self.now()
+        if self._flattener.owns(order.intent):
+            return CLOSES_NO_MORE if self.book.opens(order) else ALLOWED
         if self.book.opens(order):
             for name, reason in (("kill_switch", self._killed), ("locked_for_today", self._locked_for)):
                 if reason:
@@ -144,27 +156,45 @@ class RiskEngine:
         """The account may or may not trade, or what is known of it became stale or fresh."""
         await self._handle(event)
 
-    async def _handle(self, event: Event) -> None:
+    def tell(self, *events: Event) -> None:
+        """Take in what has happened, and do at once what the rules want. ``save`` makes it durable."""
         self._turn_day()
-        self.book.apply(event, self._now())
+        for event in events:
+            self.book.apply(event, self.now())
         self._flattener.news.set()
-        await self._judge()
+        self._judge()
 
-    async def _judge(self) -> None:
-        """Ask every rule about what has happened, and do what it wants."""
-        now = self._now()
-        for rule in self._config.rules:
-            for breach in rule.broken(self.book, now):
-                self._remedy(breach)
+    async def save(self) -> None:
+        """Make what was told durable; what cannot be is told of, and tried again every ``check_interval_s``."""
         try:
             await self._save()
         except StateUnavailableError as error:
-            # Guarding goes on without a disk. It is tried again at the next event.
+            # Guarding goes on without a disk.
             self._tell("critical", "risk_state", f"the risk state is not durable: {error}")
+        else:
+            self._resolve("risk_state")
 
-    def _remedy(self, breach: Breach) -> None:
+    async def _handle(self, event: Event) -> None:
+        self.tell(event)
+        await self.save()
+
+    def _judge(self) -> None:
+        """Ask every rule about what has happened, and do what it wants."""
+        now = self.now()
+        breaches = {
+            f"breach/{breach.rule}/{breach.symbol}": breach
+            for rule in self._config.rules
+            for breach in rule.broken(self.book, now)
+        }
+        for over in self._broken - breaches.keys():
+            self._resolve(over)
+        self._broken = set(breaches)
+        for key, breach in breaches.items():
+            self._remedy(key, breach)
+
+    def _remedy(self, key: str, breach: Breach) -> None:
         level: Level = "warning" if breach.remedy == "alert" else "critical"
-        self._tell(level, f"breach/{breach.rule}/{breach.symbol}", f"{breach.rule}: {breach.reason}")
+        self._tell(level, key, f"{breach.rule}: {breach.reason}")
         if breach.for_today and not self._locked_for:
             self._locked_for = f"{breach.rule}: {breach.reason}"
         if breach.remedy in ("flatten", "flatten_symbol"):
@@ -182,8 +212,13 @@ class RiskEngine:
         """Why nothing is opened any more today, or the empty string."""
         return self._locked_for
 
-    async def kill(self, reason: str) -> None:
-        """No opening order is sent from here on, and all is closed. Returns when the switch is durable."""
+    async def kill(self, reason: str, *, label: str = "") -> None:
+        """No opening order is sent from here on, and all is closed. Returns when the switch is durable.
+
+        The ids of the closes begin with ``label``, which is letters and digits. Raises StateUnavailableError: then it
+        is on, but not durable yet.
+        """
+        self._label = label
         self._killed = reason or "no reason given"
         self._tell("critical", "kill_switch", f"kill switch: {self._killed}")
         self._flattener.begin()
@@ -192,21 +227,31 @@ class RiskEngine:
     async def resume(self) -> None:
         """Turn the kill switch off again. Locks for the day stay."""
         self._killed = ""
-        if self._alerts is not None:
-            self._alerts.resolve("kill_switch")
+        self._resolve("kill_switch")
         await self._save()
 
     async def flatten(self, symbol: str = "") -> None:
         """Cancel and close everything, or ``symbol``; return when nothing is held or live there."""
-        await asyncio.shield(self._flattener.begin(symbol))
+        await asyncio.shield(self.begin_flattening(symbol))
+
+    def begin_flattening(self, symbol: str = "", *, label: str = "") -> asyncio.Task[None]:
+        """The task of :meth:`flatten`. The ids of its closes begin with ``label``."""
+        self._label = label
+        return self._flattener.begin(symbol)
+
+    @property
+    def flattening(self) -> bool:
+        """Whether something is being closed."""
+        return self._flattener.task is not None
 
     # Time
 
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
+        """The wall clock, in the account's time zone."""
         return datetime.fromtimestamp(self._wall_s(), self._zone)
 
     def _trading_day(self) -> date:
-        now = self._now()
+        now = self.now()
         begins = self._config.day_begins
         # A day that begins in the afternoon is named after the date on which it ends, as exchanges do.
         late = now.time() >= begins
@@ -227,8 +272,11 @@ class RiskEngine:
         while True:
             await asyncio.sleep(self._config.check_interval_s)
             self._turn_day()
-            await self._judge()
+            self._judge()
+            await self.save()
             alarmed = alarmed + self._config.check_interval_s if self._flattener.task is not None else 0.0
+            if self._flattener.task is None:
+                self._resolve("flatten")
             if alarmed >= self._config.flatten_alarm_s:
                 self._tell("critical", "flatten", f"not flat: {sorted(self._flattener.scope)}")
                 alarmed = 0.0
@@ -239,7 +287,9 @@ class RiskEngine:
         # Never the same id for two orders, and closing must not wait for a disk: the clock tells processes apart, the
         # count tells orders of one process apart, and it is saved in case that the clock is set back.
         self._episode += 1
-        return f"flatten-{int(self._wall_s() * 1000)}-{self._episode}"
+        at_ms = int(self._wall_s() * 1000)
+        # Some venues take letters and digits only.
+        return f"{self._label or CLOSE}x{at_ms:x}x{self._episode}"
 
     async def _save(self) -> None:
         if self._store is None:
@@ -249,6 +299,7 @@ class RiskEngine:
                 "day": self._day.isoformat(),
                 "episode": self._episode,
                 "killed": self._killed,
+                "label": self._label if self._killed else "",
                 "locked_for": self._locked_for,
                 "realized": str(self.book.realized),
                 "peak": str(self.book.peak),
@@ -263,6 +314,7 @@ class RiskEngine:
     def _restore(self, data: dict[str, Any]) -> None:
         self._episode = int(str(data["episode"]))
         self._killed = str(data["killed"])
+        self._label = str(data.get("label", ""))
         if date.fromisoformat(str(data["day"])) < self._day:
             return
         self._day = date.fromisoformat(str(data["day"]))
@@ -275,6 +327,15 @@ class RiskEngine:
         log.log(logging.CRITICAL if level == "critical" else logging.WARNING, "%s", text)
         if self._alerts is not None:
             self._alerts.raise_alert(level, key, text)
+
+    def _resolve(self, key: str) -> None:
+        if self._alerts is not None:
+            self._alerts.resolve(key)
+
+
+def is_close(intent: str) -> bool:
+    """Whether an order was sent to close a position, by what it is called."""
+    return _OWN.fullmatch(intent) is not None
 
 
 def _wall_s() -> float:

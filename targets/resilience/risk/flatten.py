@@ -43,6 +43,7 @@ class Flattener:
         self._symbols: set[str] | None = set()
         self._task: asyncio.Task[None] | None = None
         self._ours: set[str] = set()
+        self._again_at: dict[str, float] = {}
         self.news = asyncio.Event()
         """Set whenever the book has changed: a round need not wait then."""
 
@@ -50,6 +51,10 @@ class Flattener:
     def task(self) -> asyncio.Task[None] | None:
         """The flattening that runs, if any."""
         return self._task
+
+    def owns(self, intent: str) -> bool:
+        """Whether that order is a close of the flattening that runs."""
+        return intent in self._ours
 
     @property
     def scope(self) -> set[str]:
@@ -72,6 +77,7 @@ class Flattener:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._task, self._symbols = None, set()
         self._ours.clear()
+        self._again_at.clear()
 
     async def _run(self) -> None:
         while scope := self.scope:
@@ -90,8 +96,11 @@ class Flattener:
             if intent not in self._ours:
                 await self._tried(self._trading.cancel(intent), f"cancel {intent}")
         side, quantity = self._book.closable(symbol)
-        if not quantity:
+        now = asyncio.get_running_loop().time()
+        if not quantity or now < self._again_at.get(symbol, now):
             return
+        # However fast a venue says no, and however much news there is: one close at a time.
+        self._again_at[symbol] = now + self._retry_s
         order = Proposal(self._new_intent(), symbol, side, quantity)
         self._ours.add(order.intent)
         self._book.sent(order)

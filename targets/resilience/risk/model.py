@@ -81,10 +81,14 @@ class TradeEvent:
 
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
-    """What became of an order: ``open``, ``unknown`` (it may be live) or ``ended``."""
+    """What became of an order: ``open``, ``unknown`` (it may be live) or ``ended``.
+
+    ``remaining`` is by how much it may still fill; None where only its fills tell.
+    """
 
     intent: str
     status: Literal["open", "unknown", "ended"]
+    remaining: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
