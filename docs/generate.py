@@ -18,7 +18,8 @@ from faultline.scenario.schema import schema
 HERE = Path(__file__).parent
 sys.path.append(str(HERE))
 
-import scenario_reference  # noqa: E402  # a neighbour, wherever this is run from
+import scenario_reference  # noqa: E402  # neighbours, wherever this is run from
+import traces  # noqa: E402
 
 FAULTS_HEAD = """# Faults
 
@@ -38,6 +39,9 @@ below as far as its points carry them; the others belong to the kind. Quantities
 | `probability` | decides each matching moment by itself |
 | `at`, `for`, `during`, `every`, `jitter` | a time, an interval, a repetition; see `faultline/faults/timing.py` |
 | `after` | times count from the first time that something happened: a phase, another fault, `fill`, `POST /orders` |
+
+Each entry ends with an example and what it did to the careful client in a short simulated run: `->` is towards the
+venue, `<-` its answer, `<~` a message of its stream, `**` the fault and what became of the operation that it struck.
 """
 
 ORACLES_HEAD = """# Oracles
@@ -79,7 +83,7 @@ def faults() -> str:
     parts = [FAULTS_HEAD]
     for name, kind in FAULTS.items():
         planes = ", ".join(sorted(kind.planes or {kind.plane}))
-        parts.append(described(name, kind, Fault, f"*{kind.shape}, {planes} plane*"))
+        parts.append(described(name, kind, Fault, f"*{kind.shape}, {planes} plane*") + "\n" + traces.trace(name))
     return "\n".join(parts)
 
 
