@@ -24,14 +24,16 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 BATCHES: Final = 8
 RUNS_PER_BATCH: Final = 10
 RUNS_SAMPLED: Final = 80
-_FAMILIES: Final = frozenset({"no_loss"})
-"""Oracles that are others together."""
+ORACLES_MIN: Final = 14
+"""What the scenario judges: the oracles that ask nothing of a client but to be right. The others hold it to a policy."""
 
 
 def bench_plan() -> Plan:
     """The plan of ``runs.yaml`` against the careful target."""
     (scenario,) = load(ROOT / "benchmarks" / "runs.yaml")
-    assert {oracle.name for oracle in scenario.expect} == set(ORACLES) - _FAMILIES
+    names = {oracle.name for oracle in scenario.expect}
+    assert names <= set(ORACLES)
+    assert len(names) >= ORACLES_MIN
     return make_plan(scenario, TargetRef("careful", str(ROOT / scenario.targets["careful"])))
 
 
