@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from faultline import faults as faults
+    from faultline import injectors as injectors
     from faultline import oracles as oracles
     from faultline import testing as testing
     from faultline.campaign.model import Campaign
@@ -45,6 +46,7 @@ __all__ = [
     "UsageError",
     "always",
     "faults",
+    "injectors",
     "oracles",
     "read_history",
     "run",
@@ -74,7 +76,7 @@ _HOMES = {
     "sometimes": "faultline.inline",
     "wire": "faultline.reports.wire",
 }
-_MODULES = ("faults", "oracles", "testing")
+_MODULES = ("faults", "injectors", "oracles", "testing")
 
 
 def __getattr__(name: str) -> Any:

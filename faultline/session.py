@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, cast
 
@@ -41,8 +42,9 @@ from faultline.shared import Shared
 from faultline.stops import Stops
 from faultline.targets import BeliefReader, OrdersTarget
 from faultline.venues import PROFILES
+from faultline.venues.broker import Side
 from faultline.venues.interceptor import Interceptor
-from faultline.venues.profile import Profile, SimulatedVenue
+from faultline.venues.profile import Profile, SimulatedVenue, Traded
 from faultline.worlds import WORLDS, WorldKind
 
 T = TypeVar("T")
@@ -74,6 +76,14 @@ class _Stand:
     profile: Profile
     venue: SimulatedVenue
     interceptor: Interceptor
+
+
+_running: list[Session] = []
+
+
+def running() -> Session | None:
+    """The session whose test runs now; None outside of one."""
+    return _running[-1] if _running else None
 
 
 class _View:
@@ -129,7 +139,11 @@ class Session:
             self.history.seal(self._world.digest())
 
         with recording(Claims(self.history, self._world.now_s, self._shared.void)):
-            result = self._world.run(test, ended)
+            _running.append(self)
+            try:
+                result = self._world.run(test, ended)
+            finally:
+                _running.remove(self)
         self._refuse_escapes()
         return result
 
@@ -211,6 +225,16 @@ class Session:
     def _upon(self, action: Action) -> None:
         if isinstance(action, ExpireTokens):
             self._standing("expire its tokens").venue.expire_tokens(action)
+
+    def trade_elsewhere(self, side: Side, *, quantity: object, symbol: str) -> None:
+        """Somebody else trades on the account now: a market order, filled at once, that no client of this test sent.
+
+        Raises UsageError without a venue, and for one where only the client acts.
+        """
+        stand = self._standing("trade at it")
+        if not isinstance(stand.venue, Traded):
+            raise UsageError(f"at the {stand.profile.name} venue nobody else can trade")
+        stand.venue.trade_elsewhere(symbol, side, Decimal(str(quantity)))
 
     # What the caller wants, and what the client believes
 

@@ -30,7 +30,7 @@ LAYERS = [
     {"nightly"},
     {"byhand", "checked", "stops"},
     {"session", "gateway"},
-    {"mutants"},
+    {"injectors", "mutants"},
     {"cli", "pytest_plugin", "testing", "__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -7,6 +7,7 @@ own file.
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Final
 
 from faultline.faults.actions import ExpireTokens
@@ -17,7 +18,7 @@ from faultline.history.attribution import Attribution, Identity
 from faultline.history.event import Connected, TokenEnded, TokenIssued
 from faultline.venues.auth import Auth, Grant, bearer
 from faultline.venues.base import Connection, Context, Request, Response
-from faultline.venues.broker import Entry, Order, Refused, plain
+from faultline.venues.broker import Entry, Order, Refused, Side, plain
 from faultline.venues.profile import Profile
 from faultline.venues.ratelimit import RateLimiter
 from faultline.venues.settings import GenericSettings
@@ -114,6 +115,10 @@ class GenericVenue:
     def idle(self) -> bool:
         """Nothing is left to happen by itself."""
         return self._trading.idle
+
+    def trade_elsewhere(self, symbol: str, side: Side, quantity: Decimal) -> None:
+        """Somebody else trades on the account."""
+        self._trading.elsewhere(symbol, side, quantity)
 
     def expire_tokens(self, action: ExpireTokens) -> None:
         """Every access token issued so far stops being valid."""

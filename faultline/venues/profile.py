@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from decimal import Decimal
+from typing import Any, Protocol, runtime_checkable
 
 from faultline.faults.actions import ExpireTokens
 from faultline.faults.injector import Injector
@@ -13,6 +14,7 @@ from faultline.history import Aliases, Contract, History
 from faultline.history.attribution import Attribution
 from faultline.history.contract import ClientPolicy
 from faultline.venues.base import Context, Venue
+from faultline.venues.broker import Side
 
 
 class SimulatedVenue(Venue, Protocol):
@@ -24,6 +26,15 @@ class SimulatedVenue(Venue, Protocol):
 
     def expire_tokens(self, action: ExpireTokens) -> None:
         """Carry out the action."""
+        ...
+
+
+@runtime_checkable
+class Traded(Protocol):
+    """A venue on whose account others may trade too."""
+
+    def trade_elsewhere(self, symbol: str, side: Side, quantity: Decimal) -> None:
+        """Somebody else places a market order, which is filled at once."""
         ...
 
 

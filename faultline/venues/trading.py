@@ -20,7 +20,7 @@ from faultline.history import History
 from faultline.history.attribution import Attribution, Identity
 from faultline.history.contract import IdempotencyScope
 from faultline.venues.base import Context, Response
-from faultline.venues.broker import STEP, Broker, Order, Placement, Refused
+from faultline.venues.broker import STEP, Broker, Order, Placement, Refused, Side
 from faultline.venues.matching import Matching
 from faultline.venues.record import Publish, Record
 from faultline.venues.settings import TradingSettings
@@ -101,6 +101,10 @@ class Trading:
         order = self.broker.place(now, order_id, placement)
         self._matching.accepted(order, entity, nth)
         return self.broker.order(order_id) or order
+
+    def elsewhere(self, symbol: str, side: Side, quantity: Decimal) -> None:
+        """Somebody else trades on the account: a market order that is no request of the client's."""
+        self.place(Placement(symbol, side, "market", quantity), Identity(op="elsewhere"))
 
     def _struck(self, entity: str, nth: int) -> str | None:
         reason = None

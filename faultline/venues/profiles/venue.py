@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 
 from faultline.faults.actions import ExpireTokens
@@ -16,7 +17,7 @@ from faultline.history import Aliases, History
 from faultline.history.attribution import Attribution, Identity
 from faultline.history.event import Connected
 from faultline.venues.base import Connection, Context, Request, Response
-from faultline.venues.broker import Entry
+from faultline.venues.broker import Entry, Side
 from faultline.venues.profile import Profile, SimulatedVenue
 from faultline.venues.profiles.account import Account
 from faultline.venues.profiles.channels import Channels
@@ -111,6 +112,10 @@ class SpotVenue(ABC):
     def idle(self) -> bool:
         """Nothing is left to happen by itself."""
         return self._trading.idle
+
+    def trade_elsewhere(self, symbol: str, side: Side, quantity: Decimal) -> None:
+        """Somebody else trades on the account."""
+        self._trading.elsewhere(symbol, side, quantity)
 
     def expire_tokens(self, action: ExpireTokens) -> None:  # noqa: B027 -- most have none
         """API keys do not expire."""

@@ -17,7 +17,7 @@ from faultline.history.attribution import Attribution, Identity
 from faultline.history.event import Connected, TokenEnded, TokenIssued
 from faultline.venues.auth import Auth
 from faultline.venues.base import Connection, Context, Request, Response
-from faultline.venues.broker import Entry, Order, Refused
+from faultline.venues.broker import Entry, Order, Refused, Side
 from faultline.venues.hub import Hub
 from faultline.venues.profiles.journal import Journal
 from faultline.venues.profiles.projectx.bars import bars
@@ -150,6 +150,10 @@ class ProjectXVenue(Hub):
     def idle(self) -> bool:
         """Nothing is left to happen by itself."""
         return self._trading.idle
+
+    def trade_elsewhere(self, symbol: str, side: Side, quantity: Decimal) -> None:
+        """Somebody else trades on the account."""
+        self._trading.elsewhere(symbol, side, quantity)
 
     def expire_tokens(self, action: ExpireTokens) -> None:
         """Every token issued so far stops being valid."""
