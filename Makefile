@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test agreement lint docs bench clean
+.PHONY: help run test agreement mutants lint docs bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
@@ -29,6 +29,9 @@ test: $(STAMP)  ## lint, types and the whole test suite
 
 agreement: $(STAMP)  ## the shipped scenarios over real sockets: do they say what the simulation says? (a minute)
 	FAULTLINE_AGREEMENT=1 $(BIN)/python -m pytest tests/agreement $(ARGS)
+
+mutants: $(STAMP)  ## break the reference client in every way of the table: which oracle notices? (a minute)
+	$(BIN)/faultline mutants --seeds 3 $(ARGS)
 
 lint: $(STAMP)  ## lint and types only
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from faultline.scenario.schema import schema
 HERE = Path(__file__).parent
 sys.path.append(str(HERE))
 
+import mutants_table  # noqa: E402
 import scenario_reference  # noqa: E402  # neighbours, wherever this is run from
 import traces  # noqa: E402
 
@@ -104,7 +105,12 @@ def reference() -> str:
     return scenario_reference.page(schema())
 
 
-PAGES = {"faults.md": faults, "oracles.md": oracles, "scenario-reference.md": reference}
+PAGES = {
+    "faults.md": faults,
+    "oracles.md": oracles,
+    "scenario-reference.md": reference,
+    "mutants.md": mutants_table.page,
+}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

@@ -24,7 +24,7 @@ Examples:
   faultline mutants                         those of targets/mutants, under one seed each
   faultline mutants --only O01 -v           one, with what its oracle found
   faultline mutants --component Retry --seeds 5
-  faultline mutants --mutants bot/mutants.py --json
+  faultline mutants --mutants my_mutants.py --json
 """
 
 

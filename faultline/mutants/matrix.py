@@ -124,7 +124,7 @@ def _exceptions(matrix: Matrix) -> Iterator[str]:
         "misjudged": "Seen only by oracles that were not expected to (no kill)",
         "refuted": "The client as it is fails too, so nothing is proven",
         "broken": "A run did not come to its end",
-        "unwitnessed": "Believed equivalent, and not in the score",
+        "unwitnessed": "No witness is known, so not in the score",
     }
     for outcome, title in titles.items():
         found = matrix.having(outcome)

@@ -20,7 +20,7 @@ Empty where the bug is not one of retrying."""
 
 Outcome = Literal["killed", "misjudged", "survived", "refuted", "broken", "unwitnessed"]
 """``misjudged``: only oracles failed that were not expected to. ``refuted``: the client as it is does not pass the
-witness either. ``broken``: a run did not come to its end. ``unwitnessed``: believed equivalent, and not tried."""
+witness either. ``broken``: a run did not come to its end. ``unwitnessed``: nobody knows how it would show."""
 
 
 class Patch:
@@ -65,9 +65,9 @@ class Mutant:
     """One rule taken away from a client.
 
     ``plant`` takes it away; its docstring says which. ``witness`` is the scenario file (beside the table) or the drive
-    under which that shows, None where nobody knows one: then ``note`` says why it is believed equivalent. ``expected``
-    are the oracles that have to say so, ``faults`` the fewest faults it takes, in words, ``venues`` the settings of a
-    venue on which it shows. ``fault_free``: it needs no fault. ``seen`` are public reports of the same defect.
+    under which that shows, None where nobody knows one: then ``note`` says why. ``expected`` are the oracles that have
+    to say so, ``faults`` the fewest faults it takes, in words, ``venues`` the settings of a venue on which it shows.
+    ``fault_free``: it needs no fault. ``seen`` are public reports of the same defect.
     """
 
     id: str

@@ -43,13 +43,18 @@ def lets_one_too_many_through(patch: Patch) -> None:
     patch.wrap(RateLimiter, "wait_s", lambda wait_s: lambda self, weight: wait_s(self, weight - 1))
 
 
+class WallClock:
+    """Stands for the module ``time`` in a client that takes the wall clock for the monotonic one."""
+
+    @staticmethod
+    def monotonic() -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+
 def goes_by_the_wall_clock(patch: Patch) -> None:
     """Measures windows by the wall clock."""
-
-    class Wall:
-        monotonic = staticmethod(time.time)
-
-    patch.set(rate_limiter, "time", Wall)
+    patch.set(rate_limiter, "time", WallClock)
 
 
 def retries_past_the_limiter(patch: Patch) -> None:
@@ -143,8 +148,9 @@ MUTANTS: Final = (
         wasabi="WHEN",
     ),
     Mutant(
-        "L04", "Limiter", goes_by_the_wall_clock, None, ("rate_limit_respected",), faults="a step of the wall clock",
-        wasabi="WHEN", note="no fault of the simulated world steps the wall clock under a running client",
+        "L04", "Limiter", goes_by_the_wall_clock,
+        "witnesses/L04.yaml", ("rate_limit_respected",), faults="a step of the wall clock", venues=LIMITED,
+        wasabi="WHEN",
     ),
     Mutant(
         "L07", "Limiter", limits_each_client_alone,

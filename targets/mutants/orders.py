@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from dataclasses import replace
 from typing import Any, Final
@@ -157,6 +158,38 @@ def does_not_count_what_is_filled(patch: Patch) -> None:
     patch.wrap(OrderRecord, "with_fill", make)
 
 
+def waits_much_too_long(patch: Patch) -> None:
+    """Waits for minutes before it looks again what became of an order."""
+
+    def make(doubt: Any) -> Any:
+        return lambda self, request_id, for_s: doubt(self, request_id, for_s if for_s == math.inf else 500.0)
+
+    patch.wrap(Settlement, "_doubt", make)
+
+
+def takes_no_answer_for_unsent(patch: Patch) -> None:
+    """Takes a request without an answer for one that never left."""
+
+    def make(send: Any) -> Any:
+        async def sends(self: Settlement, request_id: str, request: Any) -> Any:
+            try:
+                return await send(self, request_id, request)
+            except APIError as lost:
+                if lost.status_code is not None:
+                    raise
+                self._doubtful_until.pop(request_id, None)
+                raise APIError("timeout", effect="none") from lost
+
+        return sends
+
+    patch.wrap(Settlement, "_send", make)
+
+
+def forgets_what_was_in_doubt(patch: Patch) -> None:
+    """Takes what is pending after a restart for unsent."""
+    patch.set(Settlement, "doubt_everything_unsettled", lambda self: None)
+
+
 def sends_again_what_was_declined(patch: Patch) -> None:
     """Sends an order again although the venue has declined it."""
     patch.set(settlement, "_declined", lambda error: False)
@@ -171,17 +204,17 @@ MUTANTS: Final = (
     Mutant(
         "O02", "Order", takes_no_answer_for_no,
         "witnesses/O02.yaml", ("resolved_unknowns", "no_duplicates"), faults="a lost response", wasabi="IF",
-        seen=("CoinAlpha/hummingbot#493", "scrtlabs/catalyst#315", "binance-exchange/binance-java-api#55"),
+        seen=("hummingbot#493", "catalyst#315", "binance-java-api#55"),
     ),
     Mutant(
         "O04", "Order", looks_once_and_orders_again,
         "witnesses/O04.yaml", ("no_duplicates",), faults="a late request", venues="any but unique_forever",
-        wasabi="HOW", seen=("ccxt/ccxt#1786", "freqtrade/freqtrade#4403"),
+        wasabi="HOW", seen=("ccxt#1786", "freqtrade#4403"),
     ),
     Mutant(
         "O05", "Order", takes_a_taken_key_for_a_reject,
         "witnesses/O05.yaml", ("resolved_unknowns",), faults="a 503 after the effect",
-        venues="idempotency: unique_forever, read_lag: 6s", seen=("nautechsystems/nautilus_trader#4215",),
+        venues="idempotency: unique_forever, read_lag: 6s", seen=("nautilus_trader#4215",),
     ),
     Mutant(
         "O09", "Order", replaces_by_a_new_order_first,
@@ -201,11 +234,11 @@ MUTANTS: Final = (
     Mutant(
         "O13", "Order", places_the_entry_again,
         "witnesses/O13.yaml", ("no_duplicates",), faults="none", wasabi="HOW", fault_free=True,
-        seen=("TexasCoding/project-x-py#124",),
+        seen=("project-x-py#124",),
     ),
     Mutant(
         "O15", "Order", takes_a_part_for_the_whole,
-        "witnesses/O15.yaml", ("reconciled",), faults="a fill in parts", seen=("nkaz001/hftbacktest#316",),
+        "witnesses/O15.yaml", ("reconciled",), faults="a fill in parts", seen=("hftbacktest#316",),
     ),
     Mutant(
         "O16", "Order", counts_fills_by_arrival,
@@ -224,5 +257,18 @@ MUTANTS: Final = (
     Mutant(
         "X01", "Order", sends_again_what_was_declined,
         "witnesses/X01.yaml", ("retry_policy",), faults="a 422", wasabi="IF",
+    ),
+    Mutant(
+        "X08", "Order", waits_much_too_long,
+        "witnesses/X08.yaml", ("recovers",), faults="a lost request", wasabi="WHEN",
+    ),
+    Mutant(
+        "X09", "Order", takes_no_answer_for_unsent,
+        "witnesses/X09.yaml", ("no_duplicates",), faults="a lost response", venues="idempotency: none", wasabi="IF",
+    ),
+    Mutant(
+        "X10", "Order", forgets_what_was_in_doubt,
+        "witnesses/X10.yaml", ("no_duplicates",), faults="a crash after the effect", venues="idempotency: none",
+        wasabi="HOW",
     ),
 )  # fmt: skip

@@ -151,12 +151,12 @@ MUTANTS: Final = (
     Mutant(
         "R07", "Retry", ignores_retry_after,
         "witnesses/R07.yaml", ("retry_after_honoured", "rate_limit_respected"),
-        faults="a 429", venues=KEYED, wasabi="WHEN", seen=("dwavesystems/dwave-cloud-client#620",),
+        faults="a 429", venues=KEYED, wasabi="WHEN", seen=("dwave-cloud-client#620",),
     ),
     Mutant(
         "R08", "Retry", reads_a_date_as_a_number,
         "witnesses/R08.yaml", ("no_lost_intent",), faults="a 429 with a date", venues=KEYED, wasabi="IF",
-        seen=("mldsveda/PyScrappy#143", "urllib3/urllib3#1822", "notatallshaw/nab#596"),
+        seen=("mldsveda/PyScrappy#143", "urllib3#1822", "notatallshaw/nab#596"),
     ),
     Mutant(
         "R09", "Retry", takes_429_for_the_end,

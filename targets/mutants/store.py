@@ -86,7 +86,7 @@ MUTANTS: Final = (
     Mutant(
         "D01", "Store", writes_down_after_sending,
         "witnesses/D01.yaml", ("no_duplicates",), faults="a crash after the effect", venues="idempotency: none",
-        wasabi="HOW", seen=("CoinAlpha/hummingbot#366", "freqtrade/freqtrade#8913"),
+        wasabi="HOW", seen=("hummingbot#366", "freqtrade#8913"),
     ),
     Mutant(
         "D03", "Store", makes_new_keys_after_a_restart,
@@ -102,7 +102,7 @@ MUTANTS: Final = (
         "D06", "Store", keeps_a_journal_beside_the_file,
         Driven(drives.the_store_is_moved, (NoDuplicates(), FillsConserved())),
         ("no_duplicates",), faults="none: the store is moved", venues="idempotency: none", fault_free=True,
-        seen=("freqtrade/freqtrade#9587",),
+        seen=("freqtrade#9587",),
     ),
     Mutant(
         "D09", "Store", adds_up_in_floats,

@@ -21,6 +21,7 @@ from targets.resilience.state_manager import StateManager
 from targets.resilience.state_reconciler import StateReconciler
 from targets.resilience.stream_connection import StreamConnection
 from targets.resilience.system import IntegratedSystem
+from targets.resilience.venue import OrderStatus
 
 
 def subscribes_once(patch: Patch) -> None:
@@ -125,6 +126,36 @@ def ignores_a_mismatch(patch: Patch) -> None:
     patch.set(OrderChannels, "short", lambda self, channel: False)
 
 
+def keeps_a_timer_of_each_connection(patch: Patch) -> None:
+    """Keeps a timer of each connection that it ever had."""
+
+    def make(live: Any) -> Any:
+        async def lives(self: SignalRConnectionManager, connection: StreamConnection) -> None:
+            asyncio.get_running_loop().call_later(86_400, self.reconnect, "a day is over")
+            await live(self, connection)
+
+        return lives
+
+    patch.wrap(SignalRConnectionManager, "_live", make)
+
+
+def trusts_a_list_that_trails(patch: Patch) -> None:
+    """Takes an order that a query does not list for one that was rejected."""
+
+    def make(snapshot: Any) -> Any:
+        async def takes(self: StateManager, open_orders: Any) -> None:
+            orders = tuple(open_orders)
+            await snapshot(self, orders)
+            listed = {order.id for order in orders}
+            for record in [each for each in self.orders.values() if each.order_id and not each.ended]:
+                if record.order_id not in listed:
+                    await self._save({record.request_id: replace(record, status=OrderStatus.REJECTED)})
+
+        return takes
+
+    patch.wrap(StateManager, "snapshot", make)
+
+
 def leaves_its_services_running(patch: Patch) -> None:
     """Stops without ending what it has started."""
 
@@ -197,7 +228,7 @@ CONNECTION: Final = (
     ),
     Mutant(
         "W05", "Conn", stops_after_four_attempts,
-        "witnesses/W05.yaml", ("no_lost_events", "reconciled", "recovers"), faults="a long outage", venues=FOLLOWER,
+        "witnesses/W05.yaml", ("no_lost_events", "reconciled"), faults="a long outage", venues=FOLLOWER,
         wasabi="IF", seen=("dotnet/AspNetCore.Docs#11951",),
     ),
     Mutant(
@@ -213,6 +244,10 @@ CONNECTION: Final = (
         "witnesses/W07.yaml", ("no_lost_events", "reconciled"), faults="a half-open connection", venues=FOLLOWER,
     ),
     Mutant(
+        "X07", "Conn", keeps_a_timer_of_each_connection,
+        "witnesses/X07.yaml", ("no_leaks",), faults="many disconnects", wasabi="HOW",
+    ),
+    Mutant(
         "X04", "Conn", leaves_its_services_running,
         "witnesses/X04.yaml", ("no_stuck_tasks",), faults="none: every run ends with a stop", fault_free=True,
     ),
@@ -221,7 +256,7 @@ RECONCILER: Final = (
     Mutant(
         "S01", "Recon", looks_at_no_numbers,
         "witnesses/S01.yaml", ("no_lost_events",), faults="a lost stream message", venues=FOLLOWER,
-        seen=("Kucoin/kucoin-api-docs#44", "danpaquin/coinbasepro-python#365"),
+        seen=("Kucoin/kucoin-api-docs#44", "coinbasepro-python#365"),
     ),
     Mutant(
         "X05", "Recon", resumes_at_the_largest_number,
@@ -229,16 +264,16 @@ RECONCILER: Final = (
     ),
     Mutant(
         "S03", "Recon", takes_everything_in_again,
-        "witnesses/S03.yaml", ("fills_conserved",), faults="a stream message twice",
+        "witnesses/S03.yaml", ("fills_conserved", "counter_bounds"), faults="a stream message twice",
     ),
     Mutant(
         "S04", "Recon", lets_old_news_win,
-        "witnesses/S04.yaml", ("legal_order_states",), faults="a late answer", seen=("pybotters/pybotters#564",),
+        "witnesses/S04.yaml", ("legal_order_states",), faults="a late answer", seen=("pybotters#564",),
     ),
     Mutant(
         "S05", "Recon", merges_a_snapshot,
         "witnesses/S05.yaml", ("no_lost_events", "reconciled"), faults="an order that ends in an outage",
-        venues="order_life: 3s", seen=("ccxt/ccxt#29210",),
+        venues="order_life: 3s", seen=("ccxt#29210",),
     ),
     Mutant(
         "S07", "Recon", swallows_a_failed_resync,
@@ -248,11 +283,15 @@ RECONCILER: Final = (
     Mutant(
         "S10", "Recon", ignores_a_mismatch,
         "witnesses/S10.yaml", ("no_lost_events", "reconciled"), faults="a lost fill",
-        venues=f"{FOLLOWER}; sequences: false", seen=("BYTEX-TRADE/bytex#30",),
+        venues=f"{FOLLOWER}; sequences: false", seen=("bytex#30",),
     ),
     Mutant(
         "S12", "Recon", ignores_what_others_trade,
         Driven(drives.somebody_else_trades, (Reconciled(),)),
         ("reconciled",), faults="none: an order of somebody else", fault_free=True,
+    ),
+    Mutant(
+        "X06", "Recon", trusts_a_list_that_trails,
+        "witnesses/X06.yaml", ("read_your_writes",), faults="a disconnect", venues="read_lag: 2s",
     ),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from faultline.mutants import Mutant, Patch
+from targets.mutants.limits import WallClock
 from targets.mutants.retry import KEYED, status_of
 from targets.resilience import token_manager
 from targets.resilience.connection_manager import SignalRConnectionManager
@@ -79,6 +80,11 @@ def takes_seconds_for_minutes(patch: Patch) -> None:
     patch.wrap(generic, "Grant", make)
 
 
+def goes_by_the_wall_clock(patch: Patch) -> None:
+    """Reckons the life of a token by the wall clock."""
+    patch.set(token_manager, "time", WallClock)
+
+
 def reconnects_with_the_old_token(patch: Patch) -> None:
     """Reconnects the stream with the token it had."""
 
@@ -120,8 +126,12 @@ MUTANTS: Final = (
         "witnesses/T06.yaml", ("no_duplicates",), faults="a lost response, then a 401", venues=KEYED, wasabi="HOW",
     ),
     Mutant(
-        "T07", "Token", takes_seconds_for_minutes,
-        "witnesses/T07.yaml", ("token_valid_at_send",), faults="none but time", venues="token_ttl: 2s",
+        "T07", "Token", goes_by_the_wall_clock,
+        "witnesses/T07.yaml", ("token_valid_at_send",), faults="a clock that is set back", venues="token_ttl: 4s",
+    ),
+    Mutant(
+        "X11", "Token", takes_seconds_for_minutes,
+        "witnesses/X11.yaml", ("token_valid_at_send",), faults="none but time", venues="token_ttl: 2s",
     ),
     Mutant(
         "T10", "Token", reconnects_with_the_old_token,
