@@ -111,8 +111,9 @@ class Failure:
 
     ``stated`` is the reason that the scenario gives for it, None for a failure that should not be. ``findings`` are
     the facts as sentences, ``finding_count`` how many there are. ``receipts`` are those of the ``faults_left`` of
-    ``faults_before``; ``minimal`` says that none of them can be left out. ``error`` takes the place of all that when
-    the run broke. ``also`` names the other oracles that failed in the run as it was. Where its world is not
+    ``faults_before``; ``minimal`` says that none of them can be left out. ``intents_left`` of
+    ``intents_before`` are asked for in it, where there are fewer than before. ``error`` takes the place of all that
+    when the run broke. ``also`` names the other oracles that failed in the run as it was. Where its world is not
     ``repeatable`` the facts are those of a second run that failed like the first, else of the first.
     """
 
@@ -125,6 +126,8 @@ class Failure:
     faults_before: int = 0
     replays: int = 0
     minimal: bool = False
+    intents_left: tuple[str, ...] = ()
+    intents_before: int = 0
     rows: tuple[Row, ...] = ()
     schedule_path: str = ""
     history_path: str = ""

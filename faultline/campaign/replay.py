@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from dataclasses import replace as changed
@@ -17,7 +17,7 @@ from faultline.campaign.work import failure_of, record_of
 from faultline.errors import UsageError
 from faultline.faults import codec
 from faultline.faults.deciders import Scheduled
-from faultline.plan import make_plan
+from faultline.plan import Plan, make_plan
 from faultline.runner import run
 from faultline.scenario import load_scenarios
 from faultline.scenario.document import did_you_mean
@@ -45,14 +45,14 @@ def replay(path: Path, target: str | None = None) -> Replay:
     """
     saved = codec.load(path)
     case = case_of(path, saved.meta, target)
-    plan = make_plan(case.scenario, case.target)
+    plan = plan_of(path, case, saved.meta)
     seed = case.seeds[0]
     history_path = path.with_name(f"{path.stem}.replay.jsonl")
     began_s = time.perf_counter()
     with redirect_stdout(sys.stderr):
         done = run(plan, seed, Scheduled(saved.schedule, seed), path=history_path)
     record = record_of(done, time.perf_counter() - began_s, keep_receipts=True)
-    oracle = _oracle(case, record, saved.meta.get("oracle", ""))
+    oracle = failing_oracle(case, record.failed, saved.meta.get("oracle", ""))
     failure = None
     if oracle or record.error:
         failure = failure_of(done, oracle, saved.schedule, str(path), str(history_path))
@@ -61,11 +61,9 @@ def replay(path: Path, target: str | None = None) -> Replay:
     return Replay(case, record, failure, repeats)
 
 
-def _oracle(case: Case, record: RunRecord, saved: str) -> str:
+def failing_oracle(case: Case, failed: Sequence[str], saved: str) -> str:
     """Which failure to explain: the saved one when it happens again, else the first that should not be."""
-    if saved in record.failed:
-        return saved
-    return next(iter([*case.unexpected(record.failed), *record.failed]), "")
+    return saved if saved in failed else next(iter([*case.unexpected(failed), *failed]), "")
 
 
 def case_of(path: Path, meta: Mapping[str, str], target: str | None = None) -> Case:
@@ -86,6 +84,8 @@ def case_of(path: Path, meta: Mapping[str, str], target: str | None = None) -> C
         found[name],
         world=meta.get("world", found[name].world),
         toxiproxy=meta.get("toxiproxy", found[name].toxiproxy),
+        # A schedule that was searched for has nothing to do with the scenario's own faults, nor waits for their end.
+        faults=() if meta.get("faults") == "none" else found[name].faults,
     )
     command = scenario.commands.get(called)
     if target is not None:
@@ -95,3 +95,21 @@ def case_of(path: Path, meta: Mapping[str, str], target: str | None = None) -> C
     else:
         ref = TargetRef(called, spec, file)
     return Case(scenario, ref, (seed,))
+
+
+def plan_of(path: Path, case: Case, meta: Mapping[str, str]) -> Plan:
+    """The plan of a saved schedule: only the intents that it names, where it names any.
+
+    Raises UsageError for an intent that the workload does not have any more.
+    """
+    plan = make_plan(case.scenario, case.target)
+    if "intents" not in meta:
+        return plan
+    try:
+        names = msgspec.json.decode(meta["intents"], type=list[str])
+    except msgspec.DecodeError as error:
+        raise UsageError(f'{path}: intents in its meta is not a list such as ["I1", "I2"]') from error
+    lacking = set(names) - {intent.id for intent in plan.intents}
+    if lacking:
+        raise UsageError(f"{path}: the workload of {case.scenario.path} has no intent {', '.join(sorted(lacking))}")
+    return plan.with_intents([intent for intent in plan.intents if intent.id in names])

@@ -19,6 +19,7 @@ from faultline.errors import SimHang
 from faultline.faults import codec
 from faultline.faults.deciders import Scheduled
 from faultline.faults.schedule import Schedule
+from faultline.history.event import Intent
 from faultline.history.operations import timing
 from faultline.oracles import Evidence
 from faultline.oracles.base import Verdict
@@ -26,7 +27,7 @@ from faultline.plan import Plan, make_plan
 from faultline.runner import Run, run
 from faultline.search.interruption import INTERRUPTION
 from faultline.search.repeat import Difference, first_difference
-from faultline.search.shrink import Shrunk, shrink
+from faultline.search.shrink import Shrunk, shrink, shrink_all
 from faultline.search.witness import receipts, side_by_side
 
 FINDINGS_SHOWN: Final = 2
@@ -112,7 +113,43 @@ def explain(case: Case, record: RunRecord, oracle: str, folder: Path) -> Failure
         shrunk: Shrunk | None = None
         if oracle and difference is None:
             shrunk = shrink(plan, record.seed, whole.schedule, oracle)
-        return _explained(plan, whole, shrunk, oracle, difference, folder)
+        return _explained(plan, whole, shrunk, oracle, difference, _prepared(plan, record.seed, oracle, folder))
+
+
+def explain_schedule(
+    case: Case, schedule: Schedule, oracle: str, stem: Path, intents: Sequence[Intent] | None = None
+) -> Failure:
+    """Shrink the faults of ``schedule``, under which ``oracle`` fails (empty: the run breaks), and then the intents.
+
+    Run under the case's first seed. What is left is saved as ``stem`` with ``.json`` and ``.history.jsonl`` after it.
+    ``intents``, where given, take the place of all that the workload has. A bound on replays as for :func:`explain`.
+    """
+    seed = case.seeds[0]
+    with redirect_stdout(sys.stderr):
+        plan = make_plan(case.scenario, case.target)
+        plan = plan if intents is None else plan.with_intents(intents)
+        try:
+            whole = run(plan, seed, Scheduled(schedule, seed))
+        except Exception as error:
+            return Failure(oracle, seed, error=Broken.by(error))
+        shrunk = shrink_all(plan, seed, schedule, oracle) if oracle else None
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        return _explained(plan, whole, shrunk, oracle, None, stem)
+
+
+def stem_of(case: Case, oracle: str, *marks: str) -> str:
+    """The name, without a folder, of what is saved of a failing run of the case's first seed."""
+    scenario = case.scenario
+    parts = [
+        Path(scenario.path).stem,
+        *([] if scenario.world == "sim" else [scenario.world]),
+        *scenario.params.values(),
+        target_label(case.target),
+        oracle or "broken",
+        *marks,
+        f"seed{case.seeds[0]}",
+    ]
+    return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part).strip("_.") or "_" for part in parts)
 
 
 def _met_again(plan: Plan, record: RunRecord, oracle: str, folder: Path) -> Failure:
@@ -141,7 +178,7 @@ def _met_again(plan: Plan, record: RunRecord, oracle: str, folder: Path) -> Fail
 
 def _prepared(plan: Plan, seed: int, oracle: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / _stem(plan, seed, oracle)
+    return folder / stem_of(Case(plan.scenario, plan.target, (seed,)), oracle)
 
 
 def _difference(plan: Plan, whole: Run, record: RunRecord) -> Difference | None:
@@ -159,21 +196,24 @@ def _explained(
     shrunk: Shrunk | None,
     oracle: str,
     difference: Difference | None,
-    folder: Path,
+    stem: Path,
 ) -> Failure:
     schedule = whole.schedule if shrunk is None else shrunk.schedule
-    stem = _prepared(plan, whole.seed, oracle, folder)
+    intents = plan.intents if shrunk is None else shrunk.run.plan.intents
+    fewer = len(intents) < len(plan.intents)
     history_path = Path(f"{stem}.history.jsonl")
     # What is reported is the replay of what is saved, and its history streams to disk while it runs.
-    final = run(plan, whole.seed, Scheduled(schedule, whole.seed), path=history_path)
+    final = run(plan.with_intents(intents), whole.seed, Scheduled(schedule, whole.seed), path=history_path)
     schedule_path = Path(f"{stem}.json")
-    codec.dump(schedule, schedule_path, _meta(plan, final, oracle))
+    codec.dump(schedule, schedule_path, _meta(final.plan, final, oracle))
     failure = failure_of(final, oracle, schedule, str(schedule_path), str(history_path))
     return replace(
         failure,
         faults_before=len(whole.schedule),
         replays=0 if shrunk is None else shrunk.replays,
         minimal=shrunk is not None and shrunk.minimal,
+        intents_left=tuple(intent.id for intent in intents) if fewer else (),
+        intents_before=len(plan.intents) if fewer else 0,
         also=tuple(name for name in whole.failed if name != oracle),
         error=failure.error or broken_by(whole),
         difference=difference,
@@ -206,19 +246,6 @@ def verdict_of(verdicts: Iterable[Verdict], oracle: str) -> Verdict:
     return next((each for each in verdicts if each.oracle == oracle), Verdict(oracle, "unknown", 0))
 
 
-def _stem(plan: Plan, seed: int, oracle: str) -> str:
-    scenario = plan.scenario
-    parts = [
-        Path(scenario.path).stem,
-        *([] if scenario.world == "sim" else [scenario.world]),
-        *scenario.params.values(),
-        target_label(plan.target),
-        oracle or "broken",
-        f"seed{seed}",
-    ]
-    return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part).strip("_.") or "_" for part in parts)
-
-
 def _meta(plan: Plan, final: Run, oracle: str) -> Mapping[str, str]:
     """What a replay needs beside the schedule."""
     scenario = plan.scenario
@@ -227,6 +254,8 @@ def _meta(plan: Plan, final: Run, oracle: str) -> Mapping[str, str]:
         "name": scenario.name,
         "world": scenario.world,
         **({} if scenario.toxiproxy is None else {"toxiproxy": scenario.toxiproxy}),
+        **({} if scenario.faults else {"faults": "none"}),
+        **_chosen_intents(plan),
         "params": msgspec.json.encode(dict(scenario.overrides)).decode(),
         "target_name": plan.target.name,
         "target": plan.target.spec,
@@ -235,3 +264,10 @@ def _meta(plan: Plan, final: Run, oracle: str) -> Mapping[str, str]:
         **({"history_hash": final.history.digest} if plan.repeatable else {}),
         "faultline": __version__,
     }
+
+
+def _chosen_intents(plan: Plan) -> Mapping[str, str]:
+    """The intents that are asked for, where they are not all that the workload has."""
+    if plan.intents == make_plan(plan.scenario, plan.target).intents:
+        return {}
+    return {"intents": msgspec.json.encode([intent.id for intent in plan.intents]).decode()}

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from faultline.campaign.model import Campaign, RunRecord
+    from collections.abc import Sequence
+
+    from faultline.campaign.exploration import Exploration
+    from faultline.campaign.model import Campaign, RunRecord, Status
     from faultline.mutants.matrix import Matrix
 
 OK: Final = 0
@@ -33,10 +36,17 @@ MEANING: Final[Mapping[int, str]] = {
 
 def of_campaign(campaign: Campaign) -> int:
     """The exit code of a whole campaign."""
-    if campaign.interrupted:
-        return INTERRUPTED
+    return INTERRUPTED if campaign.interrupted else _worst([result.status for result in campaign.results])
+
+
+def of_search(found: Sequence[Exploration], interrupted: bool) -> int:
+    """The exit code of a search. One that was cut short by its own limits is none the worse: it says what it tried."""
+    return INTERRUPTED if interrupted else _worst([each.status for each in found])
+
+
+def _worst(statuses: Sequence[Status]) -> int:
     for status, code in (("broken", BROKE), ("fail", FAILED), ("inconclusive", INCONCLUSIVE)):
-        if any(result.status == status for result in campaign.results):
+        if status in statuses:
             return code
     return OK
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from faultline.cli import exits
-from faultline.cli.selection import Selection, read_params, selecting
+from faultline.cli.selection import Selection, duration, read_params, selecting
 from faultline.errors import FaultlineError, UsageError
 
 if TYPE_CHECKING:
@@ -30,32 +30,16 @@ Examples:
 """
 
 
-def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    from faultline.units import seconds
-
-    if value is None:
-        return None
-    try:
-        found = seconds(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    if found <= 0:
-        raise click.BadParameter("more than nothing, such as 30min")
-    return found
-
-
 @click.command("nightly", epilog=EPILOG)
 @selecting
-@click.option("--budget", metavar="TIME", default="30min", callback=_duration, help="How long (default: 30min).")
+@click.option("--budget", metavar="TIME", default="30min", callback=duration, help="How long (default: 30min).")
 @click.option("--jobs", metavar="N", type=click.IntRange(1), help="Processes (default: what is worth it).")
 @click.option("--state", "state_folder", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path),
               default=STATE, help="What is known from earlier nights (default: .faultline/nightly).")  # fmt: skip
 @click.option("--notify", metavar="URL", envvar="FAULTLINE_NOTIFY",
               help="A webhook, told when what fails has changed; apprise:URL for anything Apprise knows.")  # fmt: skip
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write JUnit XML for a CI server.")
-@click.option(
-    "--check", metavar="TIME", callback=_duration, help="Run nothing: exit 1 when no night ended for so long."
-)
+@click.option("--check", metavar="TIME", callback=duration, help="Run nothing: exit 1 when no night ended for so long.")
 @click.option("--install", metavar="KIND", help="Run nothing: print a unit for cron, systemd, kubernetes or github.")
 @click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR).")
 @click.pass_obj

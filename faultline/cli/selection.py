@@ -64,6 +64,21 @@ def selecting(command: F) -> F:
     return command
 
 
+def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A span of time such as ``30min``, in seconds, for an option's ``callback``. Raises click.BadParameter."""
+    from faultline.units import seconds
+
+    if value is None:
+        return None
+    try:
+        found = seconds(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if found <= 0:
+        raise click.BadParameter("more than nothing, such as 30min")
+    return found
+
+
 def read_params(params: Sequence[str]) -> dict[str, str]:
     """``NAME=VALUE`` options as a mapping. Raises UsageError."""
     read: dict[str, str] = {}

@@ -169,20 +169,32 @@ def _link(point: Point) -> tuple[str, str, str]:
 
 
 class Recorder:
-    """Decides nothing and notes every point it is asked about: the fault space of a run."""
+    """Notes every point it is asked about: the fault space of a run. Decides nothing, or what ``decider`` does.
 
-    def __init__(self) -> None:
-        self.points: dict[Point, float] = {}
-        self.planes = frozenset(Plane)
+    ``planes`` are those whose points it notes.
+    """
+
+    def __init__(self, decider: Decider | None = None, planes: frozenset[Plane] = frozenset(Plane)) -> None:
+        self._decider = decider
+        self._noted = planes
+        self.planes = planes if decider is None else planes | decider.planes
+        self.moments: dict[Point, Moment] = {}
+
+    @property
+    def points(self) -> dict[Point, float]:
+        """Each point and when it came first, in that order."""
+        return {point: moment.t_s for point, moment in self.moments.items()}
 
     def decide(self, moment: Moment) -> tuple[Decision, ...]:
-        """Nothing; notes the point and when it came first."""
-        self.points.setdefault(moment.point, moment.t_s)
-        return ()
+        """What the other decider says; notes the moment at which the point came first, without the run's marks."""
+        if moment.point.plane in self._noted and moment.point not in self.moments:
+            # Headers and marks are views of what goes on in the run; a moment that is kept is sent between processes.
+            self.moments[moment.point] = msgspec.structs.replace(moment, headers=dict(moment.headers), marks={})
+        return () if self._decider is None else self._decider.decide(moment)
 
     def ticks(self, mark: str | None, t_s: float) -> Sequence[Iterator[Tick]]:
-        """None."""
-        return []
+        """Those of the other decider."""
+        return [] if self._decider is None else self._decider.ticks(mark, t_s)
 
 
 def labels(faults: Sequence[Fault]) -> list[str]:

@@ -186,6 +186,9 @@ class ConsoleReport:
             )
         else:
             self._line(f"  {plural(left, 'fault')}:")
+        if failure.intents_before:
+            asked = ", ".join(failure.intents_left) or "nothing"
+            self._line(f"  Of {plural(failure.intents_before, 'intent')} it needs: {asked}.")
         rows = [("", "fault", "where", "did", "operation")]
         rows += [
             (f"{each.t:.3f} s", each.fault, safe(each.point), action_text(each.action), each.effect)

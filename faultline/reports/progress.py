@@ -48,8 +48,13 @@ class Bar:
 
     def ran(self, case: Case, records: Sequence[RunRecord]) -> None:
         """Move on by so many runs."""
+        self.moved(len(records), case.scenario.name)
+
+    def moved(self, runs: int, name: str, *, planned: int = 0) -> None:
+        """Move on by so many runs of what is called ``name``, and the end away by ``planned``."""
         if self._bar is not None:
-            self._bar.update(self._task, advance=len(records), description=case.scenario.name, refresh=True)
+            total = self._bar.tasks[0].total or 0
+            self._bar.update(self._task, total=total + planned, advance=runs, description=name, refresh=True)
 
     def explaining(self, case: Case, seed: int) -> None:
         """Say what takes its time now."""
