@@ -130,16 +130,19 @@ def run_all(
 ) -> Campaign:
     """Run the scenarios in files and folders as ``faultline run`` does, and return the :class:`Campaign` it prints.
 
-    The arguments are its options; ``folder`` is where failing schedules and histories are saved. With several ``jobs``
-    the caller's module must be safe to import. Raises UsageError and ScenarioError for what cannot run.
+    The arguments are its options; ``folder`` is where failing schedules and histories are saved. Known failures of the
+    working folder's ``pyproject.toml`` count as they do there. With several ``jobs`` the caller's module must be safe to
+    import. Raises UsageError and ScenarioError for what cannot run.
     """
     from pathlib import Path
 
+    from faultline.campaign import known
     from faultline.campaign.conductor import Unwatched, conduct
     from faultline.cli.selection import Selection, cases
 
     picked = Selection(tuple(map(str, paths)), tuple(tags), tuple(keywords), target, seed, seeds, world=world)
-    return conduct(cases(picked), Unwatched(), folder=Path(folder), jobs=jobs)
+    planned = known.read(Path("pyproject.toml")).applied(cases(picked))
+    return conduct(planned, Unwatched(), folder=Path(folder), jobs=jobs)
 
 
 def __dir__() -> list[str]:

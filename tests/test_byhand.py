@@ -8,6 +8,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 import faultline as fl
 from faultline.errors import UsageError
@@ -158,3 +160,32 @@ async def test_a_session_inside_a_running_loop_says_what_to_do() -> None:
 def test_a_world_that_there_is_not_is_refused() -> None:
     with pytest.raises(UsageError, match="did you mean 'live'"):
         fl.Session(world="life")
+
+
+async def test_a_gateway_has_the_same_blocks_and_hears_claims() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"id": request.headers["Idempotency-Key"]})
+
+    app = web.Application()
+    app.router.add_post("/charges", answer)
+    rule = fl.EffectRule("POST /charges", key="header Idempotency-Key", id="json id")
+    async with (
+        TestServer(app) as upstream,
+        fl.Gateway(str(upstream.make_url("/")), effects=[rule]) as gateway,
+        aiohttp.ClientSession() as client,
+    ):
+
+        async def charge(key: str) -> int:
+            fl.always(key != "c", "nobody charges c")
+            async with client.post(gateway.url + "/charges", headers={"Idempotency-Key": key}) as response:
+                return response.status
+
+        recorded = gateway.recorded(charge, id=lambda call: call["key"])
+        async with gateway.inject(fl.faults.StatusStorm(on="POST /charges", status=503, first=1)):
+            assert [await recorded("a"), await recorded("a"), await recorded("b")] == [503, 200, 200]
+        await gateway.settle()
+        assert [verdict.verdict for verdict in gateway.check(fl.oracles.NoDuplicates())] == ["pass", "pass"]
+        await charge("c")
+        with pytest.raises(fl.CheckFailed, match=r"always: nobody charges c: fail: did not hold at test_byhand\.py:"):
+            gateway.check()
+    assert [intent.id for intent in gateway.history.of(Intent)] == ["a", "a", "b"]

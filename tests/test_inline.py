@@ -8,7 +8,7 @@ import pytest
 
 import faultline as fl
 from faultline.history.event import Claimed
-from faultline.inline import VIOLATIONS_MAX
+from faultline.inline import VIOLATIONS_MAX, Claims, recording
 
 
 def test_where_nothing_runs_they_only_answer() -> None:
@@ -82,3 +82,15 @@ def test_in_a_scenario_they_are_oracles_of_their_own(tmp_path: Path) -> None:
     assert Path(failure.history_path).is_file()
     again = fl.History.load(failure.history_path)
     assert [claim.what for claim in again.of(Claimed) if not claim.held and claim.rule == "always"]
+
+
+def test_the_dead_claim_nothing() -> None:
+    dead = [False]
+    history = fl.History()
+    claims = Claims(history, lambda: 1.0, lambda: dead[0])
+    with recording(claims):
+        fl.always(False, "said while it lived")
+        dead[0] = True
+        fl.always(False, "said in the void")
+    fl.always(False, "said after the run")
+    assert [claim.what for claim in history.of(Claimed)] == ["said while it lived"]
