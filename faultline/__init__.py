@@ -131,8 +131,8 @@ def run_all(
     """Run the scenarios in files and folders as ``faultline run`` does, and return the :class:`Campaign` it prints.
 
     The arguments are its options; ``folder`` is where failing schedules and histories are saved. Known failures of the
-    working folder's ``pyproject.toml`` count as they do there. With several ``jobs`` the caller's module must be safe to
-    import. Raises UsageError and ScenarioError for what cannot run.
+    working folder's ``pyproject.toml`` count as they do there. With several ``jobs`` the caller's module must be safe
+    to import. Raises UsageError and ScenarioError for what cannot run.
     """
     from pathlib import Path
 
