@@ -82,13 +82,12 @@ def _engine(address: Address) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: object) -> None:
-        # The driver would begin transactions by itself, too late for a writer to wait, and never for CREATE TABLE.
-        connection.isolation_level = None
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def began(connection: Connection) -> None:
+        # By itself the driver begins at the first INSERT: too late for a writer to wait, and never for CREATE TABLE.
         writes = connection.get_execution_options().get("faultline_writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
