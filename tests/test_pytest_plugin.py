@@ -230,6 +230,8 @@ def test_failures_are_shown_as_pytest_shows_them(alone: pytest.Pytester) -> None
     assert "repeat   pytest 'test_it.py::test_buys_twice' --faultline-seed=0" in explained
     (kept,) = re.findall(r"^history  (\S+)$", explained, re.MULTILINE)
     assert fl.History.load(alone.path / kept).ledger.by_intent["I1"][1].order == "order2"
+    escaped = shown[shown.index("_ test_escapes _") : shown.index("_ test_buys_twice _")]
+    assert "faultline/session.py" not in escaped
     # What fails by itself keeps its traceback, and is told beside it what struck.
     others = shown[shown.index("_ test_fails_itself _") : shown.index("_ test_escapes _")]
     assert "as told" in others

@@ -89,10 +89,7 @@ def settle(config: pytest.Config) -> None:
     """Read them all. Raises UsageError for values that cannot be."""
     seed_given, seeds_given = (config.getoption(f"--faultline-{name}") is not None for name in ("seed", "seeds"))
     named = [*config.getini("faultline_scenarios"), *config.getoption("--faultline-scenarios")]
-    for path in config.getoption("--faultline-scenarios"):
-        # Asked for by hand, they are to be found wherever they are; a pattern is for what is collected anyway.
-        if (config.invocation_params.dir / path).exists() and path not in config.args:
-            config.args.append(path)
+    _collect_too(config, config.getoption("--faultline-scenarios"))
     report = _value(config, "report")
     config.stash[SETTINGS] = Settings(
         seed=_seed(config),
@@ -104,6 +101,17 @@ def settle(config: pytest.Config) -> None:
         patterns=tuple(str(pattern).rstrip("/") for pattern in named),
         root=config.rootpath,
     )
+
+
+def _collect_too(config: pytest.Config, paths: Sequence[str]) -> None:
+    """Asked for by hand, scenarios are found wherever they are; a pattern is for what is collected anyway."""
+    here = config.invocation_params.dir
+    for path in paths:
+        file = (here / path).resolve()
+        asked = [(here / arg.partition("::")[0]).resolve() for arg in config.args]
+        # Some versions of pytest collect only one of two arguments when one is in the other.
+        if file.exists() and not any(arg == file or arg in file.parents for arg in asked):
+            config.args.append(path)
 
 
 def _value(config: pytest.Config, name: str) -> str:

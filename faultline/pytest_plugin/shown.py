@@ -19,7 +19,7 @@ from faultline.campaign.model import Campaign, CaseResult
 from faultline.checked import CheckFailed
 from faultline.cli import exits
 from faultline.cli.outputs import Outputs, read_reports
-from faultline.errors import HarnessError, UsageError
+from faultline.errors import FaultlineError, HarnessError, UsageError
 from faultline.history import History
 from faultline.oracles.claims import claim_verdicts
 from faultline.pytest_plugin.scenarios import FOLDER, ScenarioFailed
@@ -51,12 +51,14 @@ def complete(
     history = history if history is not None or session is None else session.history
     kept = [] if history is None else _kept(history, item, session)
     if isinstance(error, CheckFailed | ScenarioFailed):
-        _explain(report, [*str(error).splitlines(), *kept])
+        _explain(report, item, [*str(error).splitlines(), *kept])
+    elif isinstance(error, FaultlineError) and session is not None:
+        _explain(report, item, [f"{type(error).__name__}: {error}", *kept])
     elif session is not None and history is not None:
         report.sections.append(("faultline", "\n".join([f"seed {session.seed}", *struck(history), *kept])))
 
 
-def _explain(report: pytest.TestReport, lines: Sequence[str]) -> None:
+def _explain(report: pytest.TestReport, item: pytest.Item, lines: Sequence[str]) -> None:
     """The lines in place of the traceback, with the place in the test at their end."""
     whole = report.longrepr
     crash = getattr(whole, "reprcrash", None)
@@ -65,7 +67,8 @@ def _explain(report: pytest.TestReport, lines: Sequence[str]) -> None:
         return
     entries = getattr(getattr(whole, "reprtraceback", None), "reprentries", ())
     places = [entry.reprfileloc for entry in entries if getattr(entry, "reprfileloc", None) is not None]
-    where = [f"at {places[0].path}:{places[0].lineno}"] if places else []
+    in_test = [place for place in places if Path(place.path).name == item.path.name]
+    where = [f"at {in_test[-1].path}:{in_test[-1].lineno}"] if in_test else []
     text = [f"{line}\n" for line in [*lines, *where]]
     traceback = ReprTraceback([ReprEntryNative(text)], None, "native")
     report.longrepr = ExceptionChainRepr([(traceback, crash, None)])
