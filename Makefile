@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run test agreement mutants lint docs bench clean
+.PHONY: help run test agreement mutants lint docs bench coverage clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
@@ -44,6 +44,11 @@ docs: $(STAMP)  ## build the documentation into build/docs, without warnings
 
 bench: $(STAMP)  ## print the figures that docs/performance.md speaks of
 	$(BIN)/python -m benchmarks $(ARGS)
+
+coverage: $(STAMP)  ## how much of each component of the resilience layer its tests run, and whether that is enough
+	@mkdir -p build
+	$(BIN)/python -m coverage run --data-file=build/coverage --branch --source=targets/resilience -m pytest -q -n 0 tests/targets/resilience $(ARGS)
+	$(BIN)/python -m benchmarks.coverage_by_component
 
 clean:  ## remove what these commands made
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis .faultline

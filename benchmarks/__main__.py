@@ -31,6 +31,7 @@ BENCHMARKS: Final = (
     "proxy",
     "gateway",
     "reports",
+    "resilience",
 )
 
 

@@ -25,7 +25,7 @@ BATCHES: Final = 8
 RUNS_PER_BATCH: Final = 10
 RUNS_SAMPLED: Final = 80
 ORACLES_MIN: Final = 14
-"""What the scenario judges: the oracles that ask nothing of a client but to be right. The others hold it to a policy."""
+"""How many oracles it judges with: those that ask nothing of a client but to be right."""
 
 
 def bench_plan() -> Plan:

@@ -34,7 +34,7 @@ from targets.resilience.risk import (
     TradeEvent,
 )
 from targets.resilience.risk.book import Book
-from targets.resilience.risk.model import Side
+from targets.resilience.risk.model import Event, Side
 from targets.resilience.risk.rules import AuthLossGuard
 from targets.resilience.settlement import Failure
 from targets.resilience.state_manager import StateManager
@@ -196,9 +196,8 @@ class Guard:
     def _filled(self, fills: Iterable[Fill]) -> None:
         for fill in fills:
             self._counted += 1
-            self.engine.tell(_trade(fill), QuoteEvent(fill.contract_id, fill.price))
+            self._tell(_trade(fill), QuoteEvent(fill.contract_id, fill.price))
         self._look_now.set()
-        self._unsaved.set()
 
     def _changed(self) -> None:
         events: list[OrderEvent] = []
@@ -216,7 +215,14 @@ class Guard:
             elif (remaining, record.settled) != (working.remaining, working.certain):
                 events.append(OrderEvent(intent, "open" if record.settled else "unknown", remaining))
         if events:
-            self.engine.tell(*events)
+            self._tell(*events)
+
+    def _tell(self, *events: Event) -> None:
+        # Counts need no commit of their own: a restart counts the fills again. A lock does.
+        locked = self.engine.locked
+        self.engine.tell(*events)
+        if self.engine.locked != locked:
+            self._unsaved.set()
 
     def _end_unsent(self, intents: Iterable[str]) -> None:
         """Orders that are written down nowhere, and that nobody works on, were never sent and will not be."""

@@ -213,3 +213,13 @@ async def test_the_channels_that_come_with_it(tmp_path: Path, caplog: pytest.Log
 
 def _fields(alert: Alert) -> dict[str, object]:
     return {name: getattr(alert, name) for name in ("level", "key", "text", "raised_at_s", "suppressed", "resolved")}
+
+
+def test_the_configuration_says_where_alerts_go(tmp_path: Path) -> None:
+    assert list(AlertConfig().channels()) == ["log"]
+    more = AlertConfig(file=str(tmp_path / "alerts.jsonl"), webhook_url="https://hooks.example/1").channels()
+    assert {name: type(channel) for name, channel in more.items()} == {
+        "log": LogChannel,
+        "file": FileChannel,
+        "webhook": WebhookChannel,
+    }

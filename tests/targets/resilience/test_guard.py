@@ -141,6 +141,44 @@ async def test_a_kill_closes_what_is_held_once_although_nobody_answers(faultline
     assert closes[0].key.startswith("Kill")
 
 
+async def test_a_kill_cancels_what_is_open_and_asks_again_after_a_refusal(faultline: Session, tmp_path: Path) -> None:
+    stage = await on_stage(faultline, tmp_path, fill_delay_s=300)
+    async with guarded(stage) as system:
+        assert system.guard is not None
+        for intent in "AB":
+            assert (await system.order_manager.place_order(order(intent))).success
+        with faultline.inject(StatusStorm(on="DELETE /orders/{id}", status=400, first=2)):
+            await system.guard.kill("enough")
+            await until(lambda: not system.guard.engine.flattening)  # type: ignore[union-attr]
+        assert {record.status for record in system.state_manager.orders.values()} == {OrderStatus.CANCELED}
+    assert len(stage.arrivals("DELETE /orders/{id}")) == 4
+    assert len(stage.orders) == 2
+
+
+async def test_positions_that_cannot_be_asked_for_hold_nothing_up(
+    faultline: Session, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = await on_stage(faultline, tmp_path)
+    async with guarded(stage) as system:
+        with faultline.inject(StatusStorm(on="GET /positions", status=500)):
+            await system.order_manager.place_order(order("A", type=OrderType.MARKET, limit_price=None))
+            await asyncio.sleep(3)
+            assert "the venue's positions are not known" in caplog.text
+            assert book(system).exposure("NQ") == (4, 4)
+        await until(lambda: book(system).holdings["NQ"].reported == 4)
+
+
+async def test_a_lock_for_the_day_is_durable_at_once(faultline: Session, tmp_path: Path) -> None:
+    stage = await on_stage(faultline, tmp_path)
+    config = RiskConfig.read({"rules": {"daily_realized_loss": {"amount": 5}}, "check_interval_s": 600})
+    async with guarded(stage, config) as system:
+        for number, side, price in ((1, OrderSide.BUY, 100), (2, OrderSide.SELL, 90)):
+            fill = Fill(f"f{number}", "order9", "NQ", side, Decimal(1), Decimal(price))
+            await system.state_manager.apply(fill)
+        await asyncio.sleep(0.1)
+        assert "daily_realized_loss" in str(system.state_manager.get("risk", "saved"))
+
+
 async def test_a_close_that_would_open_by_the_time_it_is_sent_is_not_sent(faultline: Session, tmp_path: Path) -> None:
     stage = await on_stage(faultline, tmp_path)
     async with guarded(stage) as system:
