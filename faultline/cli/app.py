@@ -40,7 +40,7 @@ COMMANDS: Final[Mapping[str, str]] = {
 """Name and short help of each command; module ``faultline.cli.<name>_command`` holds it as ``command``."""
 
 STORE_KEYS: Final = ("store", "keep")
-STORE_COMMANDS: Final = ("history", "compare", "serve")
+STORE_COMMANDS: Final = ("history", "compare", "serve", "nightly")
 """What ``[tool.faultline]`` says of results over time, and the commands beside ``run`` that go by it."""
 
 EPILOG: Final = f"""\b

@@ -12,6 +12,7 @@ import click
 
 from faultline.cli import exits
 from faultline.cli.selection import Selection, duration, read_params, selecting
+from faultline.cli.storing import storing
 from faultline.errors import FaultlineError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ Examples:
 @click.option("--notify", metavar="URL", envvar="FAULTLINE_NOTIFY",
               help="A webhook, told when what fails has changed; apprise:URL for anything Apprise knows.")  # fmt: skip
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write JUnit XML for a CI server.")
+@storing
+@click.option("--no-store", is_flag=True, help="Do not record this night.")
 @click.option("--check", metavar="TIME", callback=duration, help="Run nothing: exit 1 when no night ended for so long.")
 @click.option("--install", metavar="KIND", help="Run nothing: print a unit for cron, systemd, kubernetes or github.")
 @click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR).")
@@ -55,6 +58,8 @@ def command(
     state_folder: Path,
     notify: str | None,
     junit: Path | None,
+    store: str | None,
+    no_store: bool,
     check: float | None,
     install: str | None,
     no_color: bool,
@@ -73,14 +78,17 @@ def command(
         return _check(Memory(state_folder), check)
     from faultline.cli.outputs import Outputs
     from faultline.cli.selection import cases
+    from faultline.cli.storing import Recording
 
     outputs = Outputs(junit)
+    recording = Recording.asked("none" if no_store else store, None)
     selected = cases(Selection(paths, tags, keywords, target, params=read_params(params)))
     with held(state_folder / "lock"):
         memory = Memory(state_folder)
         outcome = _night(selected, memory, budget, jobs, state_folder)
         code = _code(outcome)
         _report(outcome, memory, selected, code, no_color)
+        recording.record(outcome.campaign, code, exits.MEANING[code], label="nightly")
         outputs.write(outcome.campaign, code, exits.MEANING[code])
         if notify is not None and code != exits.INTERRUPTED:
             _notify(notify, outcome, memory, code)

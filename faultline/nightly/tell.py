@@ -38,8 +38,9 @@ def _proof(result: CaseResult, memory: Memory) -> str:
     name = f"{result.case.scenario.name} [{target_label(result.case.target)}]"
     bad = {seed for seeds in result.unexpected.values() for seed in seeds} | {run.seed for run in result.broken}
     runs = len(result.runs)
-    bound = shown_rate(failure_rate_max(runs, len(bad)))
-    text = f"{name}: {plural(len(bad), 'failure')} in {plural(runs, 'run')}: below {bound} at 95 %"
+    text = f"{name}: {plural(len(bad), 'failure')} in {plural(runs, 'run')}"
+    if len(bad) < runs:
+        text += f": below {shown_rate(failure_rate_max(runs, len(bad)))} at 95 %"
     clean = memory.of(result.case).clean_runs
     if not bad and clean > runs:
         text += f"; over nights {clean} runs without one: below {shown_rate(failure_rate_max(clean))}"
