@@ -286,3 +286,24 @@ async def test_a_part_of_the_guard_that_dies_is_loud(
         system.guard._compare = None  # type: ignore[union-attr,method-assign,assignment]
         await asyncio.sleep(3)
         assert "a part of the guard died" in caplog.text
+
+
+async def test_complete_trading_workflow(faultline: Session, tmp_path: Path) -> None:
+    """From the start, over a trade made elsewhere that breaks a rule, to its enforcement and the shutdown."""
+    stage = await on_stage(faultline, tmp_path)
+    elsewhere = replace_store(stage, tmp_path / "elsewhere.db")
+    async with guarded(stage, risk(max_contracts={"quantity_max": 3})) as system, running(elsewhere) as platform:
+        assert system.is_running()
+        assert (await system.health_check()).is_healthy
+        await platform.order_manager.place_order(order("by hand", type=OrderType.MARKET, limit_price=None))
+        await until(lambda: system.state_manager.positions.get("NQ") == 4, within_s=30)
+        await until(lambda: system.state_manager.positions["NQ"] == 0, within_s=30)
+        assert system.alerts is not None
+        await until(lambda: "breach/max_contracts/" not in system.alerts.active, within_s=30)  # type: ignore[union-attr]
+        assert await system.state_manager.get_positions() == {"NQ": 0}
+    assert not system.is_running()
+    assert [(each.side, each.quantity) for each in stage.orders] == [("buy", "4"), ("sell", "4")]
+
+
+def replace_store(stage: Stage, store: Path) -> Stage:
+    return Stage(stage.session, stage.venue, store)
