@@ -155,11 +155,12 @@ class Exploration:
         verdict = f"{plural(failing, 'run')} of these failed" if failing else "none fails"
         where = f"of {plural(len(self.kinds), 'kind')} over {plural(self.points, 'point')}"
         setting = f"workload {scenario.name!r} on venue {scenario.venue.profile} at seed {self.case.seeds[0]}"
-        return f"{' and '.join(parts)} {where} of {setting}: {verdict} ({', '.join(self.judging)})."
+        tried = " and ".join(parts)
+        return f"{tried[0].upper()}{tried[1:]} {where} of {setting}: {verdict}; judged by {', '.join(self.judging)}."
 
 
 def _of(level: Level, what: str) -> str:
     judged = level.tried - level.missed - level.broken
     if level.whole:
-        return f"All {plural(level.planned, what)}"
+        return f"all {plural(level.planned, what)}"
     return f"{judged} of {plural(level.planned, what)}"

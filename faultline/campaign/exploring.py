@@ -42,6 +42,8 @@ from faultline.search.enumerate import (
 from faultline.search.executors import Crew, executor, processors
 from faultline.search.interruption import INTERRUPTION
 
+BUDGET: Final = "the time budget"
+
 CHUNK: Final = 8
 """Runs that a worker does at once."""
 
@@ -76,6 +78,11 @@ class Trial:
     new: tuple[Point, ...]
     moments: tuple[Moment, ...] = ()
     error: Broken | None = None
+
+    @property
+    def future(self) -> tuple[str, frozenset[Point]]:
+        """What may yet happen to such a run, as far as can be seen: its trace, and where it can be struck anew."""
+        return self.trace, frozenset(self.new)
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -141,11 +148,11 @@ def explore(case: Case, terms: Terms, watcher: Watcher, folder: Path) -> Explora
 
 @dataclass(slots=True)
 class _Tried:
-    """What came of the attempts of one level. ``leads``: the first run of each trace."""
+    """What came of the attempts of one level. ``leads``: the first run of each future."""
 
     planned: int = 0
     trials: list[Trial] = field(default_factory=list)
-    leads: dict[str, Trial] = field(default_factory=dict)
+    leads: dict[tuple[str, frozenset[Point]], Trial] = field(default_factory=dict)
 
     def level(self) -> Level:
         broken = sum(trial.error is not None for trial in self.trials)
@@ -189,14 +196,18 @@ class _Search:
         self, found: Exploration, calm: tuple[Point, ...], trace: str, singles: Sequence[Candidate]
     ) -> Exploration:
         known = frozenset(calm)
-        one = self._tried([(single,) for single in singles], known, keep=self._terms.pairs)
+        worth = self._terms.pairs or len(singles) >= RUNS_WORTH_WORKERS
+        jobs = self._terms.jobs or (processors() if worth else 1)
+        crew: Crew[int] = Crew(jobs, lambda count: executor(count, self._terms.log_level))
         two: _Tried | None = None
-        leads = [lead for lead in _followed(one) if lead.trace != trace]
-        if self._terms.pairs and not self._stopped:
-            alone = {trial.attempt[0] for trial in one.trials if trial.failed or trial.error}
-            chosen = [Representative(lead.attempt[0], lead.trace, lead.moments) for lead in leads]
-            wanted = [pair for pair in pairs(chosen, calm, self._terms.kinds, self._seed) if pair[1] not in alone]
-            two = self._tried(wanted, known, keep=False)
+        try:
+            with INTERRUPTION.deferred() if jobs == 1 else nullcontext():
+                one = self._tried(crew, [(single,) for single in singles], known, last=not self._terms.pairs)
+                leads = [lead for lead in _followed(one) if lead.future != (trace, frozenset())]
+                if self._terms.pairs and not self._stopped:
+                    two = self._tried(crew, self._pairs(one, leads, calm), known, last=True)
+        finally:
+            crew.close(now=self._stopped == INTERRUPTED)
         second = [] if two is None else two.trials
         trials = [*one.trials, *second]
         quiet = [trial for trial in one.trials if not trial.failed and trial.error is None]
@@ -215,44 +226,46 @@ class _Search:
             wall_s=self._took_s(),
         )
 
+    def _pairs(self, one: _Tried, leads: Sequence[Trial], calm: Sequence[Point]) -> list[Attempt]:
+        alone = {trial.attempt[0] for trial in one.trials if trial.failed or trial.error}
+        chosen = [Representative(lead.attempt[0], lead.moments) for lead in leads]
+        return [pair for pair in pairs(chosen, calm, self._terms.kinds, self._seed) if pair[1] not in alone]
+
     # The runs with faults
 
-    def _tried(self, attempts: Sequence[Attempt], known: frozenset[Point], *, keep: bool) -> _Tried:
+    def _tried(self, crew: Crew[int], attempts: Sequence[Attempt], known: frozenset[Point], *, last: bool) -> _Tried:
         level = _Tried(len(attempts))
         wanted = list(enumerate(attempts))[: self._left]
         self._left -= len(wanted)
         if len(wanted) < len(attempts):
             self._stopped = f"the limit of {self._terms.limit} runs"
         self._watcher.planned(len(wanted))
-        for trials in self._runs(wanted, known, keep):
+        for start in range(0, len(wanted), CHUNK):
+            crew.add(start, try_all, self._case, wanted[start : start + CHUNK], known, not last)
+        for trials in self._runs(crew):
             for trial in trials:
-                lead = level.leads.get(trial.trace)
+                lead = level.leads.get(trial.future)
                 if lead is None or trial.number < lead.number:
-                    level.leads[trial.trace] = trial
+                    level.leads[trial.future] = trial
                 level.trials.append(replace(trial, moments=()))
             self._watcher.tried(len(trials))
         level.trials.sort(key=lambda trial: trial.number)
+        if last and len(level.trials) == len(attempts) and self._stopped == BUDGET:
+            self._stopped = ""  # the time was over with the last of them
         return level
 
-    def _runs(self, wanted: list[tuple[int, Attempt]], known: frozenset[Point], keep: bool) -> Iterator[list[Trial]]:
-        jobs = self._terms.jobs or (processors() if len(wanted) >= RUNS_WORTH_WORKERS else 1)
-        crew: Crew[int] = Crew(jobs, lambda count: executor(count, self._terms.log_level))
-        for start in range(0, len(wanted), CHUNK):
-            crew.add(start, try_all, self._case, wanted[start : start + CHUNK], known, keep)
+    def _runs(self, crew: Crew[int]) -> Iterator[list[Trial]]:
         try:
-            with INTERRUPTION.deferred() if jobs == 1 else nullcontext():
-                for _, result in crew.results():
-                    if isinstance(result, HarnessError):
-                        self._lost.append(str(result))
-                        continue
-                    yield result
-                    if why := self._why_stop(result):
-                        self._stopped = why
-                        crew.drop_waiting(lambda _: True)
+            for _, result in crew.results():
+                if isinstance(result, HarnessError):
+                    self._lost.append(str(result))
+                    continue
+                yield result
+                if why := self._why_stop(result):
+                    self._stopped = why
+                    crew.drop_waiting(lambda _: True)
         except KeyboardInterrupt:
             self._stopped = INTERRUPTED
-        finally:
-            crew.close(now=self._stopped == INTERRUPTED)
 
     def _why_stop(self, trials: Sequence[Trial]) -> str:
         if INTERRUPTION.asked:
@@ -260,7 +273,7 @@ class _Search:
         if any(trial.error is not None and trial.error.hangs for trial in trials):
             return "a run that hangs"
         spent = self._terms.budget_s is not None and self._took_s() >= self._terms.budget_s
-        return "the time budget" if spent else ""
+        return BUDGET if spent else ""
 
     # The failures
 
@@ -278,7 +291,7 @@ class _Search:
 
 
 def _followed(tried: _Tried) -> list[Trial]:
-    """The first run of each trace, where it neither failed nor broke: that needs no second fault."""
+    """The first run of each future, where it neither failed nor broke: that needs no second fault."""
     leads = sorted(tried.leads.values(), key=lambda trial: trial.number)
     return [lead for lead in leads if not lead.failed and lead.error is None]
 

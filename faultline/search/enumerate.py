@@ -5,10 +5,11 @@ there strikes once, alone: *all single faults*, with nothing left to chance. A p
 struck belongs to recovery: a retry, a look whether an order exists, a catch-up. Nothing else gets there, so in pairs
 these come first.
 
-Two single faults that leave the same trace (:mod:`faultline.search.coverage`) have the same future as far as can be
-seen, so only the first of them is followed up by a second fault; one that leaves the trace of the run without faults
-is not, because the second alone has been tried already. What may be said after all that is "all single faults, and all
-pairs up to equal traces", and nothing stronger: another seed, workload or venue has points of its own.
+Two single faults that leave the same trace (:mod:`faultline.search.coverage`) and the same new points have the same
+future as far as can be seen, so only the first of them is followed up by a second fault; one that leaves the trace of
+the run without faults and nothing new is not, because the second alone has been tried already. What may be said after
+all that is "all single faults, and all pairs up to equal traces", and nothing stronger: another seed, workload or venue
+has points of its own.
 
 Strikes on the stream plane are not spelt out, their points are bytes; nor are conditions, which hold over an interval.
 """
@@ -105,10 +106,9 @@ Attempt = tuple[Candidate, ...]
 
 @dataclass(frozen=True, slots=True)
 class Representative:
-    """A run with one fault that stands for all that left the same ``trace``. ``moments``: its points, in order."""
+    """A run with one fault that stands for all with the same future. ``moments``: its points, in order."""
 
     fault: Candidate
-    trace: str
     moments: tuple[Moment, ...]
 
 

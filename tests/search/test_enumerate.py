@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
@@ -105,9 +104,9 @@ def test_a_recorder_with_a_decider_notes_points_and_passes_decisions_on() -> Non
 # Two at a time
 
 
-def followed(*moments: Moment, struck: int = 0, kind: str = "late_request", trace: str = "t") -> Representative:
+def followed(*moments: Moment, struck: int = 0, kind: str = "late_request") -> Representative:
     fault = Candidate(kind, moments[struck].point, Delay(15.0))
-    return Representative(fault, trace, moments)
+    return Representative(fault, moments)
 
 
 def test_only_later_points_are_struck_by_a_second_fault() -> None:
@@ -126,7 +125,7 @@ def test_points_of_recovery_come_first_then_crashes_then_the_rest() -> None:
 
 def test_every_second_fault_comes_once_before_any_comes_again() -> None:
     points = [at(entity=f"I{number}") for number in range(4)]
-    runs = [followed(*points), followed(*points, kind="duplicate_request", trace="u")]
+    runs = [followed(*points), followed(*points, kind="duplicate_request")]
     found = pairs(runs, [], ["late_request"], 0)
     assert len(found) == 6
     assert len({second for _, second in found[:3]}) == 3
@@ -134,5 +133,5 @@ def test_every_second_fault_comes_once_before_any_comes_again() -> None:
 
 
 def test_a_fault_whose_point_never_came_is_not_followed_up() -> None:
-    absent: Any = Representative(Candidate("x", at(entity="I9").point, Delay(1.0)), "t", (at(),))
+    absent = Representative(Candidate("x", at(entity="I9").point, Delay(1.0)), (at(),))
     assert pairs([absent], [], ["late_request"], 0) == []

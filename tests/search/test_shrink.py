@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 from faultline.faults.actions import Cut
 from faultline.faults.points import Plane, Point
 from faultline.faults.schedule import Entry, Schedule, ScheduledStrike
+from faultline.history.event import Intent
+from faultline.plan import Plan
 from faultline.search import shrink as module
-from faultline.search.shrink import shrink
+from faultline.search.shrink import Shrunk, shrink, shrink_all
 
 
 def entry(number: int) -> ScheduledStrike:
@@ -121,3 +124,80 @@ def test_nothing_is_replayed_twice(client: Any) -> None:
     replayed = client(lambda entries: {0, 7} <= entries)
     shrink(None, 0, schedule(range(8)), "oracle")
     assert len({frozenset(entries) for entries in replayed}) == len(replayed)
+
+
+# Intents
+
+
+def intents(count: int, *more: Intent) -> tuple[Intent, ...]:
+    return (*(Intent(float(number), f"I{number}", "place") for number in range(count)), *more)
+
+
+def asked_for(monkeypatch: pytest.MonkeyPatch, breaks: Callable[[set[str], set[int]], bool]) -> list[tuple[str, ...]]:
+    """Replaces the runner: a run fails when ``breaks`` says so of its intents and its faults."""
+    replayed: list[tuple[str, ...]] = []
+
+    def run(plan: Plan, seed: int, decider: Any) -> Any:
+        ids = tuple(intent.id for intent in plan.intents)
+        replayed.append(ids)
+        failed = ("oracle",) if breaks(set(ids), numbers(decider.entries)) else ()
+        return SimpleNamespace(plan=plan, failed=failed, schedule=Schedule(decider.entries))
+
+    monkeypatch.setattr(module, "run", run)
+    monkeypatch.setattr(module, "Scheduled", lambda schedule, seed: SimpleNamespace(entries=schedule.entries))
+    return replayed
+
+
+def plan_with(*asked: Intent) -> Plan:
+    nothing: Any = None
+    return Plan(nothing, nothing, asked, nothing)
+
+
+def left(found: Shrunk | None) -> tuple[set[int], list[str]]:
+    assert found is not None
+    return numbers(found.schedule.entries), [intent.id for intent in found.run.plan.intents]
+
+
+def test_faults_are_shrunk_and_then_intents(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for(monkeypatch, lambda ids, faults: {"I3", "I11"} <= ids and 5 in faults)
+    found = shrink_all(plan_with(*intents(20)), 0, schedule(range(10)), "oracle")
+    assert left(found) == ({5}, ["I3", "I11"])
+    assert found is not None
+    assert found.minimal
+
+
+def test_what_acts_on_an_intent_goes_with_it_and_keeps_it_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    cancels = (Intent(7.0, "C1", "cancel", of="I1"), Intent(8.0, "C2", "cancel", of="I2"), Intent(9.0, "Kill", "kill"))
+    replayed = asked_for(monkeypatch, lambda ids, faults: "C2" in ids)
+    found = shrink_all(plan_with(*intents(6, *cancels)), 0, schedule([1]), "oracle")
+    assert left(found) == (set(), ["I2", "C2"])
+    assert not [ids for ids in replayed if ("C1" in ids and "I1" not in ids) or ("C2" in ids and "I2" not in ids)]
+
+
+def test_with_fewer_intents_fewer_faults_may_do_and_both_are_minimal(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for(monkeypatch, lambda ids, faults: "I0" in ids and (len(ids) == 1 or {1, 2} <= faults))
+    found = shrink_all(plan_with(*intents(4)), 0, schedule(range(4)), "oracle")
+    assert left(found) == (set(), ["I0"])
+    assert found is not None
+    assert found.minimal
+
+
+def test_one_bound_holds_for_the_replays_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    replayed = asked_for(monkeypatch, lambda ids, faults: {"I1", "I18", "I37"} <= ids and 1 in faults)
+    found = shrink_all(plan_with(*intents(40)), 0, schedule(range(4)), "oracle", replays_max=15)
+    assert found is not None
+    assert (len(replayed), found.replays, found.minimal) == (15, 15, False)
+    assert left(found)[0] == {1}
+
+
+def test_a_rank_that_was_not_written_down_is_no_other_strike(monkeypatch: pytest.MonkeyPatch) -> None:
+    struck = Schedule(tuple(replace(entry(number), rank=3) for number in (1, 2)))
+    run = SimpleNamespace(failed=("oracle",), schedule=struck)
+    monkeypatch.setattr(
+        module, "run", lambda plan, seed, decider: run if decider.entries else SimpleNamespace(failed=())
+    )
+    monkeypatch.setattr(module, "Scheduled", lambda schedule, seed: SimpleNamespace(entries=schedule.entries))
+    nothing: Any = None
+    found = shrink(nothing, 0, schedule([1]), "oracle")
+    assert found is not None
+    assert numbers(found.schedule.entries) == {1}
