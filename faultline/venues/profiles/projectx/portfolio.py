@@ -8,7 +8,7 @@ from typing import Any
 
 from faultline.venues.broker import Broker, Fill, Order
 from faultline.venues.profiles.journal import Journal
-from faultline.venues.profiles.projectx.positions import Position, books
+from faultline.venues.profiles.projectx.positions import Books, Position, after, books
 from faultline.venues.profiles.projectx.settings import ProjectXSettings
 from faultline.venues.profiles.projectx.wire import LONG, SHORT, Window, contract_id, iso, order_json, trade_json
 
@@ -23,15 +23,29 @@ class Portfolio:
         self._account = settings.account
         self._broker = broker
         self._journal = journal
+        self._booked = 0
+        self._books = books(())
+        self._earned = Decimal(0)
+        """Profits less fees of the fills that are booked."""
+
+    def _now(self) -> Books:
+        """What all fills come to. Each is booked once: the stream asks after every one."""
+        fills = self._broker.fills()
+        for fill in fills[self._booked :]:
+            before = self._books.positions.get(fill.symbol, Position())
+            self._books.positions[fill.symbol], profit = after(before, fill)
+            self._books.profits[fill.fill_id] = profit
+            self._earned += (profit or Decimal(0)) - fill.fee
+        self._booked = len(fills)
+        return self._books
 
     def account(self) -> Json:
         """The account with its balance: what it began with, profits, and fees."""
-        fills = self._broker.fills()
-        profit = sum((profit or Decimal(0) for profit in books(fills).profits.values()), Decimal(0))
+        self._now()
         return {
             "id": self._account,
             "name": f"SIM-{self._account}",
-            "balance": self._settings.balance + profit - sum((fill.fee for fill in fills), Decimal(0)),
+            "balance": self._settings.balance + self._earned,
             "canTrade": True,
             "isVisible": True,
             "simulated": True,
@@ -53,7 +67,7 @@ class Portfolio:
 
     def trade(self, fill: Fill) -> Json:
         """The half-turn that has just been made."""
-        profit = books(self._broker.fills()).profits[fill.fill_id]
+        profit = self._now().profits[fill.fill_id]
         return trade_json(fill, self._account, self._journal.filled_ms(fill.fill_id), profit)
 
     def trades(self, wanted: Window, as_of: float | None = None) -> list[Json]:
@@ -65,7 +79,7 @@ class Portfolio:
 
     def position(self, symbol: str) -> Json:
         """The position in one contract; its size is 0 when it is closed."""
-        return self._position(symbol, books(self._broker.fills()).positions[symbol])
+        return self._position(symbol, self._now().positions[symbol])
 
     def positions(self, as_of: float | None = None) -> list[Json]:
         """Every position that is open."""
