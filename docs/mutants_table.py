@@ -49,9 +49,11 @@ def _rows(table: Table) -> str:
 
 
 def _others(table: Table) -> str:
+    left = [mutant for mutant in table.mutants.values() if mutant.id not in table.recorded]
+    if not left:
+        return "No mutant survives.\n"
     lines = ["| id | what it does wrong | not killed because |", "|---|---|---|"]
-    for mutant in table.mutants.values():
-        if mutant.id not in table.recorded:
-            counts = "" if mutant.witness is not None else "no witness, not in the score: "
-            lines.append(f"| {mutant.id} | {mutant.about} | {counts}{mutant.note} |")
+    for mutant in left:
+        counts = "" if mutant.witness is not None else "no witness, not in the score: "
+        lines.append(f"| {mutant.id} | {mutant.about} | {counts}{mutant.note} |")
     return "\n".join(lines) + "\n"

@@ -1,11 +1,12 @@
 """Clients that show one rule each, made of the same components as :class:`targets.order_flow.OrderFlow`.
 
 ``OrderFlow`` is defended in depth: what one component lets through, the next one catches. A mutant of one component is
-seen where nothing stands behind it, so here are three clients that rely on less:
+seen where nothing stands behind it, so here are clients that rely on less:
 
 * :class:`KeyedFlow` relies on the error handler and on a venue that answers a repeated key with the first result
   (``idempotency: first_result``): orders are sent again blindly, and whoever asked is told of a failure by an error;
 * :class:`BreakerFlow` is the same with a circuit breaker that opens;
+* :class:`WithdrawingFlow` answers a cancel at once where the order was not sent yet, and relies on not sending it then;
 * :class:`StreamFlow` is ``OrderFlow`` without its regular sweep: it hears of things by the stream, and fetches only
   what the stream is known to have left out.
 """
@@ -15,16 +16,17 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from decimal import Decimal
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from targets.order_flow import CONFIG, OrderFlow
 from targets.resilience.circuit_breaker import CircuitBreaker, CircuitBreakerConfig
 from targets.resilience.error_handler import ErrorHandler, ErrorHandlerConfig
 from targets.resilience.errors import APIError
-from targets.resilience.http_client import HttpClient
+from targets.resilience.http_client import HttpClient, Reply
+from targets.resilience.rate_limiter import RateLimiter, RateLimiterConfig
 from targets.resilience.state_reconciler import StateReconcilerConfig
 from targets.resilience.token_manager import TokenManager, TokenManagerConfig
-from targets.resilience.venue import OrderSide, OrderType, Placement
+from targets.resilience.venue import OrderSide, OrderType, Placement, WithdrawnError
 from targets.resilience.venues.generic import GenericLogin, GenericVenue
 
 HANDLER: Final = ErrorHandlerConfig(
@@ -40,7 +42,7 @@ class KeyedFlow:
     breaker: ClassVar[CircuitBreakerConfig] = NEVER_OPENS
 
     def __init__(self, *, rest_url: str, stream_url: str, store_path: str, client_id: str, client_secret: str) -> None:
-        self._http = HttpClient(rest_url, request_timeout=3_000, connect_timeout=1_000)
+        self._http = HttpClient(rest_url, request_timeout=3_000, connect_timeout=2_500)
         limiter = CONFIG.rate_limits.limiter(CONFIG.rate_limiter)
         login = GenericLogin(self._http, limiter, client_id, client_secret)
         self._tokens = TokenManager(TokenManagerConfig(refresh_buffer_seconds=5), login)
@@ -83,6 +85,59 @@ class BreakerFlow(KeyedFlow):
     """With the breaker's usual settings."""
 
     breaker: ClassVar[CircuitBreakerConfig] = CircuitBreakerConfig()
+
+
+class _Noting(HttpClient):
+    """Notes the key of each order at the moment in which it is sent."""
+
+    def __init__(self, base_url: str) -> None:
+        super().__init__(base_url, request_timeout=3_000, connect_timeout=2_500)
+        self.sent: set[object] = set()
+
+    async def send(self, *request: Any, **more: Any) -> Reply:
+        if (body := more.get("body")) is not None:
+            self.sent.add(body.get("client_order_id"))
+        return await super().send(*request, **more)
+
+
+class WithdrawingFlow:
+    """Places orders one request each, and cancels what was not sent yet by not sending it."""
+
+    def __init__(self, *, rest_url: str, stream_url: str, store_path: str, client_id: str, client_secret: str) -> None:
+        self._http = _Noting(rest_url)
+        login = GenericLogin(self._http, RateLimiter(RateLimiterConfig()), client_id, client_secret)
+        self._tokens = TokenManager(TokenManagerConfig(refresh_buffer_seconds=0.5), login)
+        self._venue = GenericVenue(self._http, self._tokens)
+        self._withdrawn: set[str] = set()
+
+    async def start(self) -> None:
+        """Nothing to recover."""
+        await self._tokens.initialize()
+
+    async def stop(self) -> None:
+        """Close what is open."""
+        await self._tokens.close()
+        await self._http.close()
+
+    async def place(self, intent_id: str, *, symbol: str, side: str, order_type: str, quantity: str, price: str) -> str:
+        """``accepted``, or ``rejected`` when it was withdrawn. Raises what else kept it from being placed."""
+        terms = symbol, OrderSide(side), OrderType(order_type), Decimal(quantity), Decimal(price) if price else None
+        try:
+            await self._venue.place(Placement(intent_id, "", *terms), unless=lambda: intent_id in self._withdrawn)
+        except WithdrawnError:
+            return "rejected"
+        return "accepted"
+
+    async def cancel(self, intent_id: str, *, of: str) -> str:
+        """``accepted`` where the order was not sent and so will not be; else it is too late."""
+        if of in self._http.sent:
+            return "rejected"
+        self._withdrawn.add(of)
+        return "accepted"
+
+    def snapshot(self) -> dict[str, object]:
+        """It keeps no view of its own."""
+        return {}
 
 
 class StreamFlow(OrderFlow):
