@@ -17,7 +17,10 @@ from faultline.errors import UsageError
 from faultline.faults.actions import Delay
 from faultline.faults.points import Plane, Point
 from faultline.oracles.vacuity import Evidence
+from faultline.plan import make_plan
+from faultline.runner import run
 from faultline.scenario.load import loads
+from faultline.search.coverage import trace_of
 from faultline.search.enumerate import KINDS, Candidate
 from faultline.search.interruption import INTERRUPTION
 
@@ -51,7 +54,7 @@ class Watcher:
 def search(tmp_path: Path) -> Callable[..., Exploration]:
     """Searches a scenario against one of its targets; the watcher must have been told of every run."""
 
-    def run(
+    def searched(
         target: str, *kinds: str, orders: int = 1, scenario: str = SCENARIO,
         limit: int | None = None, budget_s: float | None = None, pairs: bool = False,
     ) -> Exploration:  # fmt: skip
@@ -65,7 +68,7 @@ def search(tmp_path: Path) -> Callable[..., Exploration]:
             assert watcher.done == sum(watcher.runs)
         return done
 
-    return run
+    return searched
 
 
 def test_a_careful_client_passes_every_single_fault(search: Callable[..., Exploration]) -> None:
@@ -103,25 +106,32 @@ def test_pairs_follow_up_one_fault_of_each_trace_and_strike_recovery_first(
     search: Callable[..., Exploration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[exploring.Trial] = []
-    real = exploring._try
-    monkeypatch.setattr(exploring, "_try", lambda *given: tried.append(real(*given)) or tried[-1])
-    found = search("careful", "crash", "store_error", pairs=True, limit=70)
+    chosen: list[Candidate] = []
+    one, two = exploring._try, exploring.pairs
+    monkeypatch.setattr(exploring, "_try", lambda *given: tried.append(one(*given)) or tried[-1])
+    monkeypatch.setattr(
+        exploring, "pairs", lambda leads, *given: chosen.extend(lead.fault for lead in leads) or two(leads, *given)
+    )
+    found = search("careful", "crash", "store_error", "stale_read", pairs=True, limit=70)
     assert found.singles.whole
     assert found.pairs is not None
     assert found.singles.tried + found.pairs.tried == 70 < found.singles.planned + found.pairs.planned
     assert found.stopped == "the limit of 70 runs"
-    assert "pairs up to equal traces" in found.claim
-    assert f"of {found.pairs.planned} pairs" in found.claim
-    singles = [trial for trial in tried if len(trial.attempt) == 1]
-    seconds = [trial.attempt for trial in tried if len(trial.attempt) == 2]
-    assert found.pruned > 0
-    assert found.followed == len(singles) - found.pruned
-    calm = {trial.attempt[0].point for trial in singles}
-    assert all(second.point not in calm for _, second in seconds)
+    assert f"{found.pairs.tried} of {found.pairs.planned} pairs up to equal traces" in found.claim
+
     firsts: dict[object, Candidate] = {}
+    singles = [trial for trial in tried if len(trial.attempt) == 1]
     for trial in singles:
         firsts.setdefault((trial.trace, frozenset(trial.new)), trial.attempt[0])
-    assert {first for first, _ in seconds} <= set(firsts.values())
+    calm = trace_of(run(make_plan(found.case.scenario, found.case.target), 0).history)
+    assert firsts.pop((calm, frozenset()), None) is not None
+    assert chosen == list(firsts.values())
+    assert (found.followed, found.pruned) == (len(chosen), len(singles) - len(chosen))
+    assert found.pruned > 0
+
+    seconds = [trial.attempt for trial in tried if len(trial.attempt) == 2]
+    struck = {trial.attempt[0].point for trial in singles}
+    assert all(second.point not in struck for _, second in seconds)
     assert found.new_points_tried == len({second.point for _, second in seconds})
     assert all(trial.struck for trial in tried)
 
