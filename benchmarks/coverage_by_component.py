@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage_by_component")
     parser.add_argument("--data", default="build/coverage", help="what coverage run wrote")
     options = parser.parse_args()
-    target = Path(options.data).with_suffix(".json")
+    target = Path(options.data).with_name("coverage_by_component.json")
     subprocess.run(
         [sys.executable, "-m", "coverage", "json", "-q", f"--data-file={options.data}", "-o", str(target)], check=True
     )
