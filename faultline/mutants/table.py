@@ -44,11 +44,14 @@ class Table:
         for name, names in [*((each, list(self.mutants)) for each in ids), *((each, known) for each in components)]:
             if name not in names:
                 raise UsageError(f"{self.path}: there is no {name!r}{did_you_mean(name, names)}")
-        return tuple(
+        picked = tuple(
             mutant
             for mutant in self.mutants.values()
             if (not ids or mutant.id in ids) and (not components or mutant.component in components)
         )
+        if not picked:
+            raise UsageError(f"{self.path}: none of {', '.join(ids)} is of {', '.join(components)}")
+        return picked
 
     def plan(self, file: str) -> Plan:
         """The run that a scenario file beside the table describes: one scenario, one target.

@@ -36,18 +36,13 @@ NEVER_OPENS: Final = CircuitBreakerConfig(failure_threshold=1_000_000)
 _SPACE: Final = uuid.UUID("5b1d1c1e-2f0c-4d58-9a7e-4b8f0f4f9a10")
 
 
-class KeyedFlow:
-    """Places orders through the error handler, and tells nothing of what it believes."""
+class _Bare:
+    """A venue, a login and nothing else: no store, no stream, no view of its own."""
 
-    breaker: ClassVar[CircuitBreakerConfig] = NEVER_OPENS
-
-    def __init__(self, *, rest_url: str, stream_url: str, store_path: str, client_id: str, client_secret: str) -> None:
-        self._http = HttpClient(rest_url, request_timeout=3_000, connect_timeout=2_500)
-        limiter = CONFIG.rate_limits.limiter(CONFIG.rate_limiter)
-        login = GenericLogin(self._http, limiter, client_id, client_secret)
-        self._tokens = TokenManager(TokenManagerConfig(refresh_buffer_seconds=5), login)
-        self._handler = ErrorHandler(HANDLER, limiter, CircuitBreaker(self.breaker))
-        self._venue = GenericVenue(self._http, self._tokens)
+    def __init__(self, http: HttpClient, tokens: TokenManager) -> None:
+        self._http = http
+        self._tokens = tokens
+        self._venue = GenericVenue(http, tokens)
 
     async def start(self) -> None:
         """Nothing to recover: the keys follow from the intents."""
@@ -57,6 +52,23 @@ class KeyedFlow:
         """Close what is open."""
         await self._tokens.close()
         await self._http.close()
+
+    def snapshot(self) -> dict[str, object]:
+        """It keeps no view of its own."""
+        return {}
+
+
+class KeyedFlow(_Bare):
+    """Places orders through the error handler, and tells nothing of what it believes."""
+
+    breaker: ClassVar[CircuitBreakerConfig] = NEVER_OPENS
+
+    def __init__(self, *, rest_url: str, stream_url: str, store_path: str, client_id: str, client_secret: str) -> None:
+        http = HttpClient(rest_url, request_timeout=3_000, connect_timeout=2_500)
+        limiter = CONFIG.rate_limits.limiter(CONFIG.rate_limiter)
+        login = GenericLogin(http, limiter, client_id, client_secret)
+        super().__init__(http, TokenManager(TokenManagerConfig(refresh_buffer_seconds=5), login))
+        self._handler = ErrorHandler(HANDLER, limiter, CircuitBreaker(self.breaker))
 
     async def place(self, intent_id: str, *, symbol: str, side: str, order_type: str, quantity: str, price: str) -> str:
         """``accepted``, or ``rejected`` when the venue declined it. Raises what else kept it from being placed."""
@@ -75,10 +87,6 @@ class KeyedFlow:
                 return "rejected"
             raise
         return "accepted"
-
-    def snapshot(self) -> dict[str, object]:
-        """It keeps no view of its own."""
-        return {}
 
 
 class BreakerFlow(KeyedFlow):
@@ -100,24 +108,15 @@ class _Noting(HttpClient):
         return await super().send(*request, **more)
 
 
-class WithdrawingFlow:
+class WithdrawingFlow(_Bare):
     """Places orders one request each, and cancels what was not sent yet by not sending it."""
 
     def __init__(self, *, rest_url: str, stream_url: str, store_path: str, client_id: str, client_secret: str) -> None:
-        self._http = _Noting(rest_url)
-        login = GenericLogin(self._http, RateLimiter(RateLimiterConfig()), client_id, client_secret)
-        self._tokens = TokenManager(TokenManagerConfig(refresh_buffer_seconds=0.5), login)
-        self._venue = GenericVenue(self._http, self._tokens)
+        http = _Noting(rest_url)
+        login = GenericLogin(http, RateLimiter(RateLimiterConfig()), client_id, client_secret)
+        super().__init__(http, TokenManager(TokenManagerConfig(refresh_buffer_seconds=0.5), login))
+        self._sent = http.sent
         self._withdrawn: set[str] = set()
-
-    async def start(self) -> None:
-        """Nothing to recover."""
-        await self._tokens.initialize()
-
-    async def stop(self) -> None:
-        """Close what is open."""
-        await self._tokens.close()
-        await self._http.close()
 
     async def place(self, intent_id: str, *, symbol: str, side: str, order_type: str, quantity: str, price: str) -> str:
         """``accepted``, or ``rejected`` when it was withdrawn. Raises what else kept it from being placed."""
@@ -130,14 +129,10 @@ class WithdrawingFlow:
 
     async def cancel(self, intent_id: str, *, of: str) -> str:
         """``accepted`` where the order was not sent and so will not be; else it is too late."""
-        if of in self._http.sent:
+        if of in self._sent:
             return "rejected"
         self._withdrawn.add(of)
         return "accepted"
-
-    def snapshot(self) -> dict[str, object]:
-        """It keeps no view of its own."""
-        return {}
 
 
 class StreamFlow(OrderFlow):

@@ -67,6 +67,7 @@ def test_wrong_usage_is_answered_with_what_is_there(cli: Cli, table: Path) -> No
         (["--mutants", str(table.parent)], "is no package"),
         (["--mutants", str(table), "--only", "A3"], "there is no 'A3'; known: A1, A2"),
         (["--mutants", str(table), "--component", "Retri"], "did you mean 'Retry'?"),
+        (["--mutants", str(table), "--only", "A1", "--component", "Other"], "none of A1 is of Other"),
         (["--mutants", str(table), "--only", "A1", "--record"], "leave out --only"),
     ):
         done = cli("mutants", *given)
