@@ -6,6 +6,8 @@ the result.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -33,6 +35,9 @@ RUNS_WORTH_WORKERS: Final = 40
 WAITING_RUNS_PER_PROCESSOR: Final = 8
 """A run in real time of twenty seconds needs a third of a second of a processor. Thirty-two of them on two processors
 took 119 s with 8 processes, 76 s with 16 and 79 s with 24, which used 12, 18 and 26 s of processor time."""
+
+
+_TOLD: Final = b"\ninterrupted: the runs in progress end first; once more to stop at once\n"
 
 
 class Watcher(Protocol):
@@ -153,6 +158,8 @@ class _Conductor:
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
             interrupted = True
+            if self._jobs > 1 and sys.stderr.isatty():
+                os.write(2, _TOLD)
         finally:
             self._close()
         for (number, _), result in self._crew.finished():

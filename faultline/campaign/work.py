@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -113,7 +113,7 @@ def explain(case: Case, record: RunRecord, oracle: str, folder: Path) -> Failure
         shrunk: Shrunk | None = None
         if oracle and difference is None:
             shrunk = shrink(plan, record.seed, whole.schedule, oracle)
-        return _explained(plan, whole, shrunk, oracle, difference, _prepared(plan, record.seed, oracle, folder))
+        return _explained(plan, whole, shrunk, oracle, difference, _stem(plan, record.seed, oracle, folder))
 
 
 def explain_schedule(
@@ -157,7 +157,8 @@ def _met_again(plan: Plan, record: RunRecord, oracle: str, folder: Path) -> Fail
 
     When it does not fail that time, what is left is the verdict of the first.
     """
-    stem = _prepared(plan, record.seed, oracle, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = _stem(plan, record.seed, oracle, folder)
     history_path = Path(f"{stem}.history.jsonl")
     done = run(plan, record.seed, path=history_path)
     if record.error is None and oracle not in done.failed:
@@ -176,8 +177,7 @@ def _met_again(plan: Plan, record: RunRecord, oracle: str, folder: Path) -> Fail
     return replace(failure, error=failure.error or record.error, repeatable=False)
 
 
-def _prepared(plan: Plan, seed: int, oracle: str, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+def _stem(plan: Plan, seed: int, oracle: str, folder: Path) -> Path:
     return folder / stem_of(Case(plan.scenario, plan.target, (seed,)), oracle)
 
 
@@ -201,12 +201,14 @@ def _explained(
     schedule = whole.schedule if shrunk is None else shrunk.schedule
     intents = plan.intents if shrunk is None else shrunk.run.plan.intents
     fewer = len(intents) < len(plan.intents)
-    history_path = Path(f"{stem}.history.jsonl")
-    # What is reported is the replay of what is saved, and its history streams to disk while it runs.
-    final = run(plan.with_intents(intents), whole.seed, Scheduled(schedule, whole.seed), path=history_path)
-    schedule_path = Path(f"{stem}.json")
-    codec.dump(schedule, schedule_path, _meta(final.plan, final, oracle))
-    failure = failure_of(final, oracle, schedule, str(schedule_path), str(history_path))
+    left = plan.with_intents(intents)
+    try:
+        final, *paths = _saved(left, whole.seed, schedule, oracle, stem)
+    except OSError as error:
+        # A disk that takes nothing must not hide what was found: it is told, and cannot be repeated from a file.
+        print(f"faultline: {stem}.json: not saved: {error.strerror or error}", file=sys.stderr)
+        final, paths = run(left, whole.seed, Scheduled(schedule, whole.seed)), ["", ""]
+    failure = failure_of(final, oracle, schedule, *paths)
     return replace(
         failure,
         faults_before=len(whole.schedule),
@@ -218,6 +220,24 @@ def _explained(
         error=failure.error or broken_by(whole),
         difference=difference,
     )
+
+
+def _saved(plan: Plan, seed: int, schedule: Schedule, oracle: str, stem: Path) -> tuple[Run, str, str]:
+    """The replay of what is saved, and where. Its history streams to disk while it runs.
+
+    Raises OSError, and leaves neither file.
+    """
+    schedule_path, history_path = Path(f"{stem}.json"), Path(f"{stem}.history.jsonl")
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        final = run(plan, seed, Scheduled(schedule, seed), path=history_path)
+        codec.dump(schedule, schedule_path, _meta(final.plan, final, oracle))
+    except OSError:
+        for path in (schedule_path, history_path):
+            with suppress(OSError):
+                path.unlink()
+        raise
+    return final, str(schedule_path), str(history_path)
 
 
 def failure_of(done: Run, oracle: str, schedule: Schedule, schedule_path: str, history_path: str) -> Failure:

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: this process's) and return its exit code."""
-    from faultline.cli.app import invoke
+    try:
+        from faultline.cli.app import invoke
+    except KeyboardInterrupt:
+        return 130  # as exits.INTERRUPTED, which was not imported yet
 
     return invoke(argv)

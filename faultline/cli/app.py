@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -15,6 +16,7 @@ import click
 
 from faultline import __version__
 from faultline.cli import exits
+from faultline.cli.signals import terminated_in_order
 from faultline.errors import FaultlineError, ScenarioError, UsageError
 
 COMMANDS: Final[Mapping[str, str]] = {
@@ -134,7 +136,8 @@ def invoke(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        code = app.main(args=argv, prog_name="faultline", standalone_mode=False, obj=state)
+        with terminated_in_order():
+            code = app.main(args=argv, prog_name="faultline", standalone_mode=False, obj=state)
         sys.stdout.flush()
         return code if isinstance(code, int) else exits.OK
     except click.ClickException as error:
@@ -152,6 +155,10 @@ def invoke(argv: Sequence[str] | None = None) -> int:
         return exits.of_error(error)
 
 
+_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+"""What the machine refuses is no fault of this program."""
+
+
 def _tell(error: Exception, state: State) -> None:
     from faultline.reports.text import safe
 
@@ -162,6 +169,8 @@ def _tell(error: Exception, state: State) -> None:
     if isinstance(error, ScenarioError):
         count = len(error.problems)
         click.echo(f"{count} problem{'s' if count > 1 else ''}; nothing ran", err=True)
+    elif isinstance(error, OSError) and error.errno in _DISK:
+        click.echo(f"{safe(str(error.filename or 'the output'))}: {error.strerror}", err=True)
     elif not isinstance(error, FaultlineError):
         where = "" if state.verbose else " (-v shows where)"
         click.echo(f"faultline itself broke: {type(error).__name__}: {safe(str(error))}{where}", err=True)

@@ -49,6 +49,16 @@ def test_a_failure_is_1_and_explained(cli: Cli, project: Project) -> None:
     assert "exit 1: an oracle failed" in done.out
 
 
+def test_a_failure_that_cannot_be_saved_is_explained_all_the_same(cli: Cli, project: Project) -> None:
+    path = project(target="Naive")
+    (path.parent / ".faultline").write_text("a file where the folder should be")
+    done = cli("run", str(path), "--jobs", "1", "--no-store")
+    assert done.code == 1
+    assert "became 2 orders" in done.out
+    assert "faultline replay" not in done.out
+    assert ".faultline/s-Naive-no_duplicates-seed0.json: not saved: File exists" in done.err
+
+
 def test_the_printed_line_repeats_the_failure_with_the_same_history(cli: Cli, project: Project) -> None:
     project(target="Naive")
     shown = cli("run", "s.yaml", "--jobs", "1").out

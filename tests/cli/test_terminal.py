@@ -75,8 +75,10 @@ def test_colours_can_be_forbidden(project: Project, tmp_path: Path, arguments: l
     assert "\x1b[3" not in shown
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_still_reports_and_is_130(project: Project, command: Command, tmp_path: Path, jobs: str) -> None:
+@pytest.mark.parametrize(("jobs", "number"), [("1", signal.SIGINT), ("2", signal.SIGINT), ("2", signal.SIGTERM)])
+def test_ctrl_c_and_sigterm_still_report_and_are_130(
+    project: Project, command: Command, tmp_path: Path, jobs: str, number: int
+) -> None:
     project(seeds=5_000)
     waiting = tmp_path / "waiting"
     (tmp_path / "clients.py").write_text(
@@ -90,8 +92,8 @@ def test_ctrl_c_still_reports_and_is_130(project: Project, command: Command, tmp
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)  # a worker that was left behind would keep the pipes open
     report = json.loads(out)
     assert process.returncode == report["exit_code"] == 130
     assert report["interrupted"]
