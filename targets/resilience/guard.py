@@ -85,7 +85,6 @@ class Guard:
         self._stale: Callable[[], bool] = lambda: False
         self._can_trade = True
         self._account = AccountEvent(can_trade=True)
-        self._counted = 0
         self._off: dict[str, Decimal] = {}
         self._off_since = 0.0
         self._trading = asyncio.Event()
@@ -115,7 +114,6 @@ class Guard:
             if not _over(record):
                 asked = self._asked(record)
                 book.resume(_proposal(record, asked), _remaining(record, asked), certain=record.settled)
-        self._counted = len(fills)
         positions = (PositionEvent(name, held.filled, held.average_price) for name, held in before.holdings.items())
         await self.engine.start(positions)
         self.engine.tell(*map(_trade, fills[saved["fills"] :]))
@@ -195,7 +193,6 @@ class Guard:
 
     def _filled(self, fills: Iterable[Fill]) -> None:
         for fill in fills:
-            self._counted += 1
             self._tell(_trade(fill), QuoteEvent(fill.contract_id, fill.price))
         self._look_now.set()
 
@@ -240,19 +237,18 @@ class Guard:
     async def _look(self) -> None:
         skips = 0
         while True:
-            counted = self._counted
+            counted = self._state.fills_counting
             try:
                 positions = await self._asking.execute(
                     self._venue.positions, endpoint="Position/search", attempts_max=1
                 )
                 await self._look_at_account()
-            except Failure as error:
-                log.warning("the venue's positions are not known: %s", error)
-            else:
-                skips = skips + 1 if counted != self._counted else 0
+                skips = skips + 1 if counted != self._state.fills_counting else 0
                 if skips in (0, SKIPS_MAX):
                     skips = 0
                     await self._compare(positions)
+            except Failure as error:
+                log.warning("the venue's positions are not known: %s", error)
             self._end_unsent(self.engine.book.working.keys() - self._requests.keys())
             await self._pause(again=bool(skips))
 
@@ -313,7 +309,7 @@ class Guard:
 
     async def save(self, text: str) -> None:
         """Keep what the engine knows, and how many fills that takes into account."""
-        await self._state.put(SECTION, "saved", json.dumps({"fills": self._counted, "engine": text}))
+        await self._state.put(SECTION, "saved", json.dumps({"fills": self._state.fills_counting, "engine": text}))
 
     async def _save(self) -> None:
         while True:

@@ -203,8 +203,14 @@ class StateManager:
     # Fills
 
     def history(self) -> Iterator[Fill]:
-        """Every fill that was applied, oldest first; one that was taken back is told as such, and only as such."""
-        return map(schema.read_fill, self._database.rows(schema.FILLS))
+        """Every fill that counts, oldest first: it was applied, and not taken back."""
+        fills = map(schema.read_fill, self._database.rows(schema.FILLS))
+        return (fill for fill in fills if not fill.voided)
+
+    @property
+    def fills_counting(self) -> int:
+        """How many fills count."""
+        return len(self.fills) - len(self._voided)
 
     def has(self, fill: Fill) -> bool:
         """Whether a fill was applied, or taken back, already."""

@@ -13,7 +13,7 @@ import pytest
 
 from faultline.faults import Disconnect, LostRequest, LostResponse, Refuse, Reject, StatusStorm
 from faultline.session import Session
-from targets.resilience.errors import APIError
+from targets.resilience.errors import APIError, StateUnavailableError
 from targets.resilience.order_manager import OrderManagerConfig, OrderRequest, OrderStatus, OrderType
 from targets.resilience.risk import RiskConfig, RiskRejectedError
 from targets.resilience.state_reconciler import StateReconcilerConfig
@@ -67,8 +67,6 @@ async def test_an_order_without_an_answer_counts_until_its_fate_is_known(faultli
 async def test_what_is_declined_or_could_not_be_written_down_counts_no_longer(
     faultline: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from targets.resilience.errors import StateUnavailableError
-
     stage = await on_stage(faultline, tmp_path)
     async with guarded(stage) as system:
         with faultline.inject(Reject(reason="insufficient_funds")):
@@ -231,6 +229,10 @@ async def test_the_days_result_and_the_position_survive_a_restart_exactly(faultl
         assert saved is not None
         await system.state_manager.put("risk", "saved", saved)
         assert book(system).holdings["NQ"].filled == 2
+        # Another fill is taken back: it never counted, also for the next process.
+        for voided in (False, True):
+            bust = Fill("bust", "order8", "NQ", OrderSide.BUY, Decimal(3), Decimal(50), voided=voided)
+            await system.state_manager.apply(bust)
     async with guarded(stage, limit) as system:
         assert book(system).realized == before[0] - 7
         assert (book(system).holdings["NQ"].filled, book(system).holdings["NQ"].average_price) == (2, before[1])
@@ -245,12 +247,23 @@ async def test_a_position_that_no_fill_explains_is_adopted_after_two_sweeps(faul
         # Our own arithmetic goes wrong by a contract.
         await system.state_manager.apply(Fill("ghost", "order77", "NQ", OrderSide.BUY, Decimal(1), Decimal(100)))
         assert book(system).exposure("NQ") == (4, 5)
+        # A disk that refuses the correction puts it off, and ends nothing.
+        adopt, tried = system.state_manager.adopt_positions, []
+
+        async def full_at_first(positions: Any) -> None:
+            tried.append(faultline.now_s())
+            if len(tried) == 1:
+                raise StateUnavailableError("disk full")
+            await adopt(positions)
+
+        system.state_manager.adopt_positions = full_at_first  # type: ignore[method-assign]
         await asyncio.sleep(5)
         assert system.state_manager.positions["NQ"] == 5, "fills may be merely late"
         await until(lambda: system.state_manager.positions["NQ"] == 4, within_s=10)
         assert book(system).exposure("NQ") == (4, 4)
         assert system.alerts is not None
         assert "position/NQ" in system.alerts.active
+        assert len(tried) == 2
         assert system.state_manager.verify_state_consistency()
     async with guarded(stage) as system:
         assert book(system).exposure("NQ") == (4, 4)
