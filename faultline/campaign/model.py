@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from faultline.errors import SimHang
@@ -97,7 +97,7 @@ class RunRecord:
     receipts: tuple[Receipt, ...] = ()
     error: Broken | None = None
     difference: Difference | None = None
-    timing: Timing = Timing()
+    timing: Timing = field(default_factory=Timing)
 
     @property
     def failed(self) -> tuple[str, ...]:
