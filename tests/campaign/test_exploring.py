@@ -136,6 +136,20 @@ def test_pairs_follow_up_one_fault_of_each_trace_and_strike_recovery_first(
     assert all(trial.struck for trial in tried)
 
 
+def test_what_fails_alone_is_not_tried_in_pairs(
+    search: Callable[..., Exploration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[exploring.Trial] = []
+    one = exploring._try
+    monkeypatch.setattr(exploring, "_try", lambda *given: tried.append(one(*given)) or tried[-1])
+    search("naive", "lost_response", "lost_request", orders=2, pairs=True, limit=40)
+    alone = {trial.attempt[0] for trial in tried if len(trial.attempt) == 1 and trial.failed}
+    assert len(alone) == 4
+    seconds = [trial.attempt for trial in tried if len(trial.attempt) == 2]
+    assert seconds
+    assert not [attempt for attempt in seconds if alone & set(attempt)]
+
+
 def test_a_limit_or_a_budget_shows_in_the_claim(search: Callable[..., Exploration]) -> None:
     found = search("careful", "lost_response", limit=3, pairs=True)
     assert (found.singles.tried, found.pairs, found.status) == (3, None, "pass")
