@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= auto
+SEEDS ?= 200
+MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help run test agreement mutants lint docs bench coverage clean
+.PHONY: help run test soak agreement mutants lint docs bench coverage clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
@@ -26,6 +28,14 @@ test: $(STAMP)  ## lint, types and the whole test suite
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+soak: $(STAMP)  ## the resilience scenarios under SEEDS=200 seeds, as far as MINUTES=30 allow
+	@end=$$(($$(date +%s) + 60 * $(MINUTES))); seed=0; \
+	while [ $$seed -lt $(SEEDS) ] && [ $$(date +%s) -lt $$end ]; do \
+		$(BIN)/faultline run scenarios/resilience --quiet --no-store --seed $$seed --seeds 10 $(ARGS) || exit $$?; \
+		$(BIN)/python -m pytest tests/resilience -q -n $(JOBS) --faultline-seed=$$seed --faultline-seeds=10 || exit $$?; \
+		seed=$$((seed + 10)); \
+	done; echo "soak: $$seed of $(SEEDS) seeds, all as expected: every scenario of scenarios/resilience, every test of tests/resilience"
 
 agreement: $(STAMP)  ## the shipped scenarios over real sockets: do they say what the simulation says? (a minute)
 	FAULTLINE_AGREEMENT=1 $(BIN)/python -m pytest tests/agreement $(ARGS)
