@@ -144,7 +144,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "L05", "Limiter", retries_past_the_limiter,
-        "witnesses/L05.yaml", ("rate_limit_respected",), faults="503 for a burst", venues=f"{KEYED}, {LIMITED}",
+        "witnesses/L05.yaml", ("rate_limit_respected",), faults="a 503 in a burst", venues=f"{KEYED}, {LIMITED}",
         wasabi="WHEN",
     ),
     Mutant(

@@ -203,7 +203,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "O02", "Order", takes_no_answer_for_no,
-        "witnesses/O02.yaml", ("resolved_unknowns", "no_duplicates"), faults="a lost response", wasabi="IF",
+        "witnesses/O02.yaml", ("resolved_unknowns", "no_duplicates"), faults="a lost response, and no news of it",
+        wasabi="IF",
         seen=("hummingbot#493", "catalyst#315", "binance-java-api#55"),
     ),
     Mutant(
@@ -213,7 +214,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "O05", "Order", takes_a_taken_key_for_a_reject,
-        "witnesses/O05.yaml", ("resolved_unknowns",), faults="a 503 after the effect",
+        "witnesses/O05.yaml", ("resolved_unknowns",), faults="a 503 after the effect, and no news of it",
         venues="idempotency: unique_forever, read_lag: 6s", seen=("nautilus_trader#4215",),
     ),
     Mutant(
@@ -241,12 +242,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         "O16", "Order", counts_fills_by_arrival,
-        "witnesses/O16.yaml", ("fills_conserved",), faults="a stream message twice", venues="sequences: false",
+        "witnesses/O16.yaml", ("fills_conserved",), faults="none: each sweep tells fills again",
+        venues="sequences: false",
         seen=("BYTEX-TRADE/bytex#16",),
     ),
     Mutant(
         "O18", "Order", drops_fills_of_unknown_orders,
-        "witnesses/O18.yaml", ("no_lost_events",), faults="a fill before the answer",
+        "witnesses/O18.yaml", ("no_lost_events",), faults="a fill before the answer, and no news of its order",
     ),
     Mutant(
         "O19", "Order", does_not_count_what_is_filled,
@@ -263,7 +265,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "X09", "Order", takes_no_answer_for_unsent,
-        "witnesses/X09.yaml", ("no_duplicates",), faults="a lost response", venues="idempotency: none", wasabi="IF",
+        "witnesses/X09.yaml", ("no_duplicates",), faults="a lost response, and no news of it", venues="idempotency: none", wasabi="IF",
     ),
     Mutant(
         "X10", "Order", forgets_what_was_in_doubt,

@@ -146,7 +146,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "R04", "Retry", does_not_wait,
-        "witnesses/R04.yaml", ("backoff",), faults="two failures", venues=KEYED, wasabi="WHEN",
+        "witnesses/R04.yaml", ("backoff",), faults="a 503", venues=KEYED, wasabi="WHEN",
     ),
     Mutant(
         "R07", "Retry", ignores_retry_after,
