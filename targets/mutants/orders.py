@@ -265,7 +265,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "X09", "Order", takes_no_answer_for_unsent,
-        "witnesses/X09.yaml", ("no_duplicates",), faults="a lost response, and no news of it", venues="idempotency: none", wasabi="IF",
+        "witnesses/X09.yaml", ("no_duplicates",), faults="a lost response, and no news of it",
+        venues="idempotency: none", wasabi="IF",
     ),
     Mutant(
         "X10", "Order", forgets_what_was_in_doubt,
