@@ -133,7 +133,6 @@ def explain_schedule(
         except Exception as error:
             return Failure(oracle, seed, error=Broken.by(error))
         shrunk = shrink_all(plan, seed, schedule, oracle) if oracle else None
-        stem.parent.mkdir(parents=True, exist_ok=True)
         return _explained(plan, whole, shrunk, oracle, None, stem)
 
 
