@@ -136,6 +136,15 @@ def test_a_kill_binds_the_next_process_too(story):
     assert judge(sent(killed(story).crash().boot(), "I2", "o2")).verdict == "fail"
 
 
+def test_a_kill_may_close_what_is_held_and_no_more(story):
+    sent(story.place("I1"), "I1", "o1").fill("o1", "4").command("K", "kill").answer("K")
+    sent(story, "K", "o2", side="sell").fill("o2", "4", "f2")
+    assert judge(story).verdict == "pass"
+
+    result = judge(sent(story, "K", "o3", side="sell").fill("o3", "4", "f3"))
+    assert "fill f3 of a kill took the position from 0 to -4 NQ" in result.why
+
+
 def test_a_flatten_that_closes_passes_and_one_that_closes_twice_is_seen(story):
     sent(story.place("I1"), "I1", "o1").fill("o1", "4").command("F", "flatten")
     sent(story, "F", "o2", side="sell").fill("o2", "4", "f2")
