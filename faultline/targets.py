@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import itertools
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -133,7 +134,8 @@ class TargetRef:
         module = module_at(self._found(Path(file)))
         found = getattr(module, attribute, None)
         if not isinstance(found, type):
-            classes = sorted(name for name, value in vars(module).items() if isinstance(value, type))
+            own = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
+            classes = sorted(value.__name__ for value in own if isinstance(value, type))
             raise UsageError(f"{file} has no class {attribute!r} (it has: {', '.join(classes) or 'none'})")
         lacking = [name for name in _REQUIRED if not callable(getattr(found, name, None))]
         if lacking:
@@ -203,7 +205,9 @@ def module_at(path: Path) -> Any:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
-        raise TargetError(f"{path} does not import: {type(error).__name__}: {error}") from error
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        at = f", at line {lines[-1]}" if lines else ""
+        raise TargetError(f"{path} does not import{at}: {type(error).__name__}: {error}") from error
     _modules[path] = module
     return module
 

@@ -74,7 +74,7 @@ def _planned(
     texts: Sequence[str], effects: Sequence[str], path: Path | None
 ) -> tuple[list[Fault], tuple[Oracle, ...], list[EffectRule]]:
     """What the options and the scenario say together: the first rule that is about a request counts."""
-    from faultline.errors import UsageError
+    from faultline.errors import ScenarioError, UsageError
     from faultline.scenario import load_scenarios
     from faultline.scenario.load import loads
 
@@ -89,7 +89,11 @@ def _planned(
         oracles = scenarios[0].expect
         rules += scenarios[0].effects
     for text in texts:
-        faults += loads(f"{_SCENARIO}  - {text}\n", f"--fault {text}")[0].faults
+        try:
+            faults += loads(f"{_SCENARIO}  - {text}\n")[0].faults
+        except ScenarioError as error:  # its lines and columns are those of a file that nobody wrote
+            told = "; ".join(problem.message for problem in error.problems)
+            raise UsageError(f"--fault {text!r}: {told}") from error
     return faults, oracles, rules
 
 
@@ -112,6 +116,9 @@ def _rule(text: str) -> EffectRule:
 
 
 async def _serve(gateway: Gateway, faults: Sequence[Fault], oracles: Sequence[Oracle], for_s: float) -> int:
+    from faultline.oracles.base import plural
+    from faultline.units import show_seconds
+
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -120,7 +127,8 @@ async def _serve(gateway: Gateway, faults: Sequence[Fault], oracles: Sequence[Or
         with ExitStack() as armed:
             if faults:
                 armed.enter_context(gateway.inject(*faults))
-            click.echo(f"gateway at {gateway.url} (seed {gateway.seed}, {len(faults)} faults for {for_s:g} s)")
+            armed_for = f"{plural(len(faults), 'fault')} for {show_seconds(for_s)}"
+            click.echo(f"gateway at {gateway.url} (seed {gateway.seed}, {armed_for})")
             timer = loop.call_later(for_s, armed.close)
             await told.wait()
             timer.cancel()
@@ -129,10 +137,11 @@ async def _serve(gateway: Gateway, faults: Sequence[Fault], oracles: Sequence[Or
 
 def _summary(gateway: Gateway, oracles: Sequence[Oracle]) -> int:
     from faultline.history.event import Effect, Received
+    from faultline.oracles.base import plural
     from faultline.reports.text import safe
 
     history = gateway.history
-    click.echo(f"{len(history.of(Received))} requests, {len(history.of(Effect))} effects")
+    click.echo(f"{plural(len(history.of(Received)), 'request')}, {plural(len(history.of(Effect)), 'effect')}")
     for (fault, effect), count in sorted(gateway.receipts().items()):
         click.echo(f"  {fault}: struck {count}, {effect.replace('_', ' ')}")
     if history.outgrown:

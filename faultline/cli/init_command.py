@@ -51,7 +51,8 @@ def command(state: State, folder: Path) -> int:
     """
     there = [str(folder / name) for name in FILES if (folder / name).exists()]
     if there:
-        raise UsageError(f"{', '.join(there)} is there already; give another folder: faultline init FOLDER")
+        are = "is" if len(there) == 1 else "are"
+        raise UsageError(f"{' and '.join(there)} {are} there already; give another folder: faultline init FOLDER")
     _write(folder)
     width = max(len(str(folder / name)) for name in FILES)
     for name, what in FILES.items():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from faultline.history import History, Ledger
-from faultline.history.event import Intent
+from faultline.history.event import Answer, Intent
 from faultline.oracles.agreement import NOT_LIVE
 from faultline.oracles.base import Finding, Verdict, described, plural, seconds, unattributed_doubt, verdict
+
+DETAIL_MAX: Final = 120
+"""Characters of an exception that a finding shows; the history has all of it."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class NoLostIntent:
                 if intent.id not in ledger.by_intent and self._lost(ledger, intent, cancelled):
                     absent.append(self._absence(ledger, intent))
             elif (why := _ignored(ledger, intent)) and not _held_unknown(ledger, intent.id):
-                told = "was never answered" if answer is None else f"was answered {answer.outcome}"
+                told = _told(answer)
                 ignored.append(Finding(f"{described(ledger, intent.id)} {told}, but {why}", intent.t, intent.id))
         doubt = unattributed_doubt(history, "order", "reject")
         findings = ignored if doubt else absent + ignored
@@ -64,10 +67,17 @@ class NoLostIntent:
 
     def _absence(self, ledger: Ledger, intent: Intent) -> Finding:
         answer = ledger.answers.get(intent.id)
-        told = "was never answered" if answer is None else f"was answered {answer.outcome} at {seconds(answer.t)}"
         wanted = f"{described(ledger, intent.id)}, wanted at {seconds(intent.t)}"
-        what = f"{wanted}, {told}, and the venue has no order for it"
+        what = f"{wanted}, {_told(answer)}, and the venue has no order for it"
         return Finding(what, intent.t, intent.id)
+
+
+def _told(answer: Answer | None) -> str:
+    """What the caller heard, and the exception that it met: a bug in the client shows itself as one."""
+    if answer is None:
+        return "was never answered"
+    met = f" ({answer.detail[:DETAIL_MAX]})" if answer.detail else ""
+    return f"was answered {answer.outcome} at {seconds(answer.t)}{met}"
 
 
 def _held_unknown(ledger: Ledger, intent: str) -> bool:

@@ -183,6 +183,14 @@ def _mark(mark: Any) -> Mark:
     return START if mark is None else (mark.line + 1, mark.column + 1)
 
 
+def _advice(text: str, mark: Mark) -> str:
+    """What mends the two slips that YAML's own words do not explain."""
+    line = text.splitlines()[mark[0] - 1] if mark[0] <= len(text.splitlines()) else ""
+    if line[mark[1] - 1 : mark[1]] == "\t":
+        return "; this is a tab, and YAML indents with spaces"
+    return '; within {...} write "${name}" in quotes' if re.search(r"[^\"']\$\{", line) else ""
+
+
 def read_yaml(text: str, path: str) -> Document:
     """The document in ``text``. Raises ScenarioError with every problem that can be told without its meaning."""
     problems = Problems(path)
@@ -191,7 +199,7 @@ def read_yaml(text: str, path: str) -> Document:
         builder.build(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        problems.at_mark(_mark(mark), f"not YAML: {error.problem or error.context}")
+        problems.at_mark(_mark(mark), f"not YAML: {error.problem or error.context}{_advice(text, _mark(mark))}")
     except yaml.reader.ReaderError as error:
         problems.at_mark(_place(text, error.position), f"not YAML: {error.reason}")
     except UnicodeEncodeError as error:

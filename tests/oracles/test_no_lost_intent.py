@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from faultline.history.event import Answer
 from faultline.oracles import NoLostIntent
 
 
@@ -31,6 +32,12 @@ def test_an_unknown_answer_without_an_order_is_a_loss(story):
 
     assert verdict.verdict == "fail"
     assert "was answered info at 2.000 s" in verdict.why
+
+
+def test_an_exception_of_the_client_is_told(story):
+    verdict = judge(story.place("I1").add(Answer(2.0, "I1", "info", 1, "ValueError: no price")))
+
+    assert "was answered info at 2.000 s (ValueError: no price), and the venue has no order" in verdict.why
 
 
 @pytest.mark.parametrize("outcome", [None, "info"])
@@ -88,7 +95,7 @@ def test_a_cancel_that_lost_the_race_against_a_fill_is_not_lost(story):
     assert judge(story).verdict == "pass"
 
 
-@pytest.mark.parametrize(("outcome", "told"), [("ok", "was answered ok"), (None, "was never answered")])
+@pytest.mark.parametrize(("outcome", "told"), [("ok", "was answered ok at 0.040 s"), (None, "was never answered")])
 def test_a_cancel_that_left_the_order_open_is_lost(story, outcome, told):
     story.place("I1").order("o1", "I1").cancel("I2", of="I1")
     if outcome:
@@ -137,7 +144,7 @@ def test_a_replace_that_changed_nothing_is_lost(story):
 
     assert verdict.verdict == "fail"
     assert verdict.why == (
-        "intent I2 (change I1 to 6 at 100.50) was answered ok, but order o1 still has its old size and price"
+        "intent I2 (change I1 to 6 at 100.50) was answered ok at 0.050 s, but order o1 still has its old size and price"
     )
 
 

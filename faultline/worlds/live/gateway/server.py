@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
-from faultline.errors import UsageError
 from faultline.venues.base import Begun, Broken
 from faultline.venues.interceptor import Interceptor
 from faultline.worlds.live.gateway.client import ClientConnection, Incoming
@@ -21,6 +20,7 @@ from faultline.worlds.live.gateway.exchange import Exchange, Gone, Surroundings
 from faultline.worlds.live.gateway.outlook import Outlook
 from faultline.worlds.live.gateway.streams import WebSockets
 from faultline.worlds.live.gateway.upstream import UpstreamAddress
+from faultline.worlds.live.proxy.address import Address, cannot_listen
 
 ANSWER_S: Final = 60.0
 """How long an upstream may be silent before the client gets 504."""
@@ -77,7 +77,7 @@ class GatewayServer:
         try:
             self._server = await loop.create_server(self._accept, host, port, backlog=512)
         except OSError as error:
-            raise UsageError(f"the gateway cannot listen on {host}:{port}: {error.strerror}") from error
+            raise cannot_listen("the gateway", Address(host, port), error) from error
         address = self._address
         self._around = Surroundings(
             address, address.pool(self._answer_s, self._tls), address.session(self._answer_s, self._tls),

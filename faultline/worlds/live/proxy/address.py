@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from typing import NamedTuple
 
 from faultline.errors import UsageError
@@ -26,6 +27,13 @@ class Address(NamedTuple):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def cannot_listen(who: str, at: Address, error: OSError) -> UsageError:
+    """What to say when ``who`` cannot listen: asyncio's own words repeat the address and suggest nothing."""
+    number = error.errno or 0  # that of a name that is unknown is negative, and no error of the system
+    why = os.strerror(number) if number > 0 else error.strerror or str(error)
+    return UsageError(f"{who} cannot listen on {at}: {why}; another --port, or 0 for any free one")
 
 
 def address(text: str, what: str = "address") -> Address:

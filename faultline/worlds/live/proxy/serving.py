@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from faultline.errors import UsageError
-from faultline.worlds.live.proxy.address import Address
+from faultline.worlds.live.proxy.address import Address, cannot_listen
 from faultline.worlds.live.proxy.bodies import ApiError, ProxyInput, read
 from faultline.worlds.live.proxy.control import ControlApi
 
@@ -64,7 +64,7 @@ async def serve_until_told(
         try:
             at = await api.start(host, port)
         except OSError as error:
-            raise UsageError(f"the control API cannot listen on {Address(host, port)}: {error.strerror}") from error
+            raise cannot_listen("the control API", Address(host, port), error) from error
         if config is not None:
             await _populate(api, config)
         gc.collect()
@@ -76,9 +76,9 @@ async def serve_until_told(
 
 async def _populate(api: ControlApi, path: Path) -> None:
     try:
-        given = read(path.read_bytes(), list[ProxyInput])
-        await api.server.populate(given)
+        await api.server.populate(read(path.read_bytes(), list[ProxyInput]))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except ApiError as error:
-        raise UsageError(f"{path}: {error.message}") from error
+        # Its words are those of the HTTP API; this is a file.
+        raise UsageError(f"{path}: {error.message.replace('bad request body', 'not a list of proxies')}") from error

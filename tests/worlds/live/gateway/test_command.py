@@ -52,7 +52,7 @@ async def test_it_strikes_judges_and_sums_up(tmp_path: Path) -> None:
         assert process.stdout is not None
         line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
         url = line.split()[2]
-        assert line == f"gateway at {url} (seed 3, 1 faults for 3600 s)\n"
+        assert line == f"gateway at {url} (seed 3, 1 fault for 3600s)\n"
         async with aiohttp.ClientSession() as client:
             for attempt in range(2):
                 try:
@@ -63,7 +63,7 @@ async def test_it_strikes_judges_and_sums_up(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, errors = await asyncio.wait_for(process.communicate(), 15)
         assert out.decode().splitlines() == [
-            "2 requests, 1 effects",
+            "2 requests, 1 effect",
             "  lost_response: struck 1, applied",
             "no_duplicates: pass: 1 intent with one order each",
             "reconciled: unknown: needs what the client believes of its orders, and a gateway sees only the wire",
@@ -76,7 +76,10 @@ async def test_it_strikes_judges_and_sums_up(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (("--upstream", "http://example.com"), "--allow-host example.com"),
-        (("--upstream", "http://127.0.0.1:1", "--fault", "lost_respose: {}"), "did you mean 'lost_response'"),
+        (
+            ("--upstream", "http://127.0.0.1:1", "--fault", "lost_respose: {}"),
+            "--fault 'lost_respose: {}': unknown fault",
+        ),
         (("--upstream", "http://127.0.0.1:1", "--fault", "latency: {delay: 1s}"), "faultline proxy"),
         (("--upstream", "http://127.0.0.1:1", "--effect", "POST /a: {idd: json id}"), "unknown key 'idd'"),
         (("--upstream", "http://127.0.0.1:1", "--effect", "POST /a: {id: body id}"), "write header NAME"),

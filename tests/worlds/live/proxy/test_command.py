@@ -66,9 +66,9 @@ async def test_bad_input_is_an_error_and_nothing_keeps_running(tmp_path: Path) -
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         cases = {
-            ("--port", str(taken.getsockname()[1])): "cannot listen on 127.0.0.1:",
+            ("--port", str(taken.getsockname()[1])): "Address already in use; another --port",
             ("--port", "0", "--config", str(tmp_path / "none.json")): "cannot be read: No such file",
-            ("--port", "0", "--config", str(tmp_path / "no.json")): "bad request body",
+            ("--port", "0", "--config", str(tmp_path / "no.json")): "no.json: not a list of proxies: ",
             ("--port", "0", "--config", str(tmp_path / "toxic.json")): "invalid toxic type at proxy 1",
             ("--port", "0", "--token-file", str(tmp_path / "empty")): "holds no token",
             ("--port", "0", "--host", "0.0.0.0"): "give a token",
