@@ -78,7 +78,7 @@ def test_an_alias_is_the_value_that_it_names() -> None:
         ("a: 1\n---\nb: 2\n", "2:1: a second document begins here; one file holds one scenario"),
         ("a: [1, 2\nb: 3\n", "2:2: not YAML: did not find expected ',' or ']'"),
         ("a:\n\t- b\n", "any token; this is a tab, and YAML indents with spaces"),
-        ("a: {b: ${c}}\n", '1:9: not YAML: did not find expected \',\' or \'}\'; within {...} write "${name}" in quotes'),
+        ("a: {b: ${c}}\n", "1:9: not YAML: did not find expected ',' or '}'; within {...} write \"${name}\""),
         ("a: \x07\n", "1:4: not YAML: "),
         ("a: \ud800\n", "1:4: a character that is not text"),
         ("[" * 100_000, f"1:{DEPTH_MAX + 1}: nested more than {DEPTH_MAX} levels deep"),
