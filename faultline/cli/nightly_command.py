@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from faultline.cli import exits
+from faultline.cli.screen import stdout
 from faultline.cli.selection import Selection, duration, read_params, selecting
 from faultline.cli.storing import storing
 from faultline.errors import FaultlineError, UsageError
@@ -124,13 +125,11 @@ def _code(outcome: Outcome) -> int:
 
 
 def _report(outcome: Outcome, memory: Memory, selected: Sequence[Case], code: int, no_color: bool) -> None:
-    from rich.console import Console
-
     from faultline.nightly.tell import lines
     from faultline.reports.console import ConsoleReport
     from faultline.reports.text import safe
 
-    console = Console(file=sys.stdout, no_color=True if no_color else None, highlight=False, markup=False)
+    console = stdout(no_color)
     report: Any = ConsoleReport(console, selected)
     for result in outcome.campaign.results:
         report.case(result)

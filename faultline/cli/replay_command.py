@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from faultline.cli import exits
+from faultline.cli.screen import stdout
 
 if TYPE_CHECKING:
     from faultline.campaign.replay import Replay
@@ -52,9 +52,7 @@ def command(state: State, file: Path, target: str | None, as_json: bool, verbose
 
 
 def _text(done: Replay, code: int, no_color: bool) -> None:
-    from rich.console import Console
-
     from faultline.reports.console import ConsoleReport
 
-    console = Console(file=sys.stdout, no_color=True if no_color else None, highlight=False, markup=False)
+    console = stdout(no_color)
     ConsoleReport(console, [done.case]).replay(done, code, exits.MEANING[code])

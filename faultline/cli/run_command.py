@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from faultline.cli import exits
+from faultline.cli.screen import stdout
 from faultline.cli.selection import Selection, read_params, selecting
 from faultline.cli.storing import storing
 
@@ -141,16 +141,10 @@ def command(
     recording = Recording.asked("none" if no_store else store, keep)
     selected = cases(Selection(paths, tags, keywords, target, seed, seeds, read_params(params), world, toxiproxy_url))
     selected = known.read(PYPROJECT).applied(selected)
-    console = _console(no_color)
+    console = stdout(no_color)
     if dry_run:
         return _dry_run(selected, console)
     return _run(selected, console, outputs, recording, jobs, fail_fast, as_json, quiet, verbose, not no_color)
-
-
-def _console(no_color: bool) -> Console:
-    from rich.console import Console
-
-    return Console(file=sys.stdout, no_color=True if no_color else None, highlight=False, markup=False)
 
 
 def _dry_run(selected: Sequence[Case], console: Console) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +11,7 @@ import click
 
 from faultline.cli import exits
 from faultline.cli.run_command import FOLDER
+from faultline.cli.screen import stdout
 from faultline.cli.selection import Selection, duration, read_params, selecting
 
 if TYPE_CHECKING:
@@ -118,14 +118,12 @@ class _Watcher:
 
 
 def _search(terms: Sequence[tuple[Case, Terms]], as_json: bool, quiet: bool, verbose: bool, no_color: bool) -> int:
-    from rich.console import Console
-
     from faultline.campaign.exploration import INTERRUPTED
     from faultline.campaign.exploring import explore
     from faultline.reports import search as shown
     from faultline.reports.progress import Bar
 
-    console = Console(file=sys.stdout, no_color=True if no_color else None, highlight=False, markup=False)
+    console = stdout(no_color)
     report: SearchReport | None = None if as_json else shown.SearchReport(console, verbose=verbose)
     found: list[Exploration] = []
     moving: AbstractContextManager[Any] = Bar(0, quiet=quiet, colour=not no_color)

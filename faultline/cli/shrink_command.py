@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from faultline.cli import exits
+from faultline.cli.screen import stdout
 
 if TYPE_CHECKING:
     from faultline.cli.app import State
@@ -33,8 +33,6 @@ def command(state: State, file: Path, target: str | None, verbose: bool, no_colo
     What is left goes to NAME.small.json beside it, with its history; faultline replay repeats it. The exit code says
     whether there was anything to shrink: 0 also when what is left still fails, as it should; 4 when nothing failed.
     """
-    from rich.console import Console
-
     from faultline.campaign.shrinking import shrink_saved
     from faultline.reports.console import ConsoleReport
     from faultline.search.executors import set_logging
@@ -45,6 +43,6 @@ def command(state: State, file: Path, target: str | None, verbose: bool, no_colo
     if done.failure is None:
         click.echo(f"{file}: no oracle fails under it, so there is nothing to shrink", err=True)
         return exits.INCONCLUSIVE
-    console = Console(file=sys.stdout, no_color=True if no_color else None, highlight=False, markup=False)
+    console = stdout(no_color)
     ConsoleReport(console, [done.case], verbose=verbose).failure(done.case, done.failure)
     return exits.BROKE if done.failure.error is not None else exits.OK

@@ -102,6 +102,14 @@ def test_ctrl_c_and_sigterm_still_report_and_are_130(
     assert "Traceback" not in err
 
 
+def test_an_output_that_takes_nothing_is_told_in_plain_words() -> None:
+    script = "import sys; from faultline.cli import main; sys.exit(main())"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", script, "schema"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[0] == "the output: No space left on device"
+
+
 def test_a_reader_that_goes_away_is_no_error(project: Project, command: Command) -> None:
     for number in range(40):
         project(f"many/{number}.yaml", name=f"scenario {number} " + "x" * 3_000)
