@@ -15,6 +15,7 @@ help:  ## this list
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'faultline needs Python 3.11 or later: make PYTHON=python3.12 ...'; exit 1; }
+	@echo 'installing what faultline and its tests need into $(VENV); a minute or two, once'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[targets,test,lint]'
