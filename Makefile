@@ -38,7 +38,7 @@ soak: $(STAMP)  ## the resilience scenarios under SEEDS=200 seeds, as far as MIN
 		seed=$$((seed + 10)); \
 	done; echo "soak: $$seed of $(SEEDS) seeds, all as expected: every scenario of scenarios/resilience, every test of tests/resilience"
 
-agreement: $(STAMP)  ## the shipped scenarios over real sockets: do they say what the simulation says? (a minute)
+agreement: $(STAMP)  ## the shipped scenarios over real sockets: do they say what the simulation says? (three minutes)
 	FAULTLINE_AGREEMENT=1 $(BIN)/python -m pytest tests/agreement $(ARGS)
 
 mutants: $(STAMP)  ## break the reference client in every way of the table: which oracle notices? (a minute)

@@ -34,7 +34,7 @@ TAIL_MAX_S = 20.0
 """What is not quiet by then is judged as it is."""
 FAULTS_GO_ON_S = 4.0
 """How long faults go on after the last intent."""
-AT_ONCE = 25
+AT_ONCE = 50
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The gate between worlds: what the simulation says of a client is what real sockets say of it.
 
 Compared are the verdicts that a scenario is about: those of every expected oracle but the ones that it lists under
-``may_fail`` for the target. This takes a minute of real time and wants the machine for itself, so it is not among the
+``may_fail`` for the target. This takes two minutes of real time and wants the machine for itself, so it is not among the
 tests that run side by side: ``make agreement`` runs it, and so does CI.
 """
 
@@ -18,7 +18,7 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 RUNS: Final = Path(__file__).parent / "runs.py"
-LIMIT_S: Final = 170.0
+LIMIT_S: Final = 420.0
 
 EXCEPTIONS: Final[dict[str, str]] = {
     "own_pace careful": "it paces what it admits, to the limit itself; on real sockets the first requests leave later "
@@ -28,7 +28,7 @@ EXCEPTIONS: Final[dict[str, str]] = {
 EXCEPTIONS_MAX: Final = 2
 
 alone = pytest.mark.skipif(
-    not os.environ.get("FAULTLINE_AGREEMENT"), reason="takes a minute of real time: make agreement"
+    not os.environ.get("FAULTLINE_AGREEMENT"), reason="takes three minutes of real time: make agreement"
 )
 
 
@@ -61,9 +61,9 @@ def test_every_scenario_that_both_worlds_carry_agrees() -> None:
     cases = outcomes("sim,live")
     assert not [told for told in differences(cases) if told.partition(":")[0] not in EXCEPTIONS]
     carried = [case for case in cases if not case["refused"]]
-    assert len(carried) >= 50
+    assert len(carried) >= 95
     refused = {line.split(": ")[1] for case in cases for line in case["refused"].splitlines()}
-    assert refused == {"crash"}, "nothing else is refused by the live world"
+    assert refused == {"crash", "clock_step"}, "nothing else is refused by the live world"
 
 
 @alone
