@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -54,6 +55,15 @@ def executor(jobs: int, log_level: int = 0) -> Executor:
 def _prepare(log_level: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_logging(log_level)
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed closes nothing: its workers hold each other's ends of the queue, and would wait on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def set_logging(level: int) -> None:

@@ -6,7 +6,10 @@ import math
 import operator
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +95,40 @@ def test_closing_now_waits_for_nobody() -> None:
 
 def test_inline_keeps_an_error_for_whoever_asks() -> None:
     assert isinstance(Inline().submit(math.sqrt, -1.0).exception(), ValueError)
+
+
+PARENT = """
+import sys, time
+from faultline.search.executors import executor
+crew = executor(2)
+for _ in range(4):
+    crew.submit(time.sleep, 0.01).result()
+print(*{process.pid for process in crew._processes.values()}, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_workers_end_when_their_parent_is_killed() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )  # fmt: skip
+    try:
+        assert parent.stdout is not None
+        workers = [int(word) for word in parent.stdout.readline().split()]
+        assert workers
+    finally:
+        parent.kill()
+        parent.wait()
+    deadline_s = time.monotonic() + 20
+    while (left := [pid for pid in workers if running(pid)]) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert left == []
+
+
+def running(pid: int) -> bool:
+    """Whether there is such a process, and not only what is left of one that nobody has asked about."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
