@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 sys.path.append(str(HERE))
 
 import mutants_table  # noqa: E402
+import oracle_traces  # noqa: E402
 import scenario_reference  # noqa: E402  # neighbours, wherever this is run from
 import traces  # noqa: E402
 
@@ -52,6 +53,10 @@ ORACLES_HEAD = """# Oracles
 An oracle checks one property of a finished history, in one pass. `pass` means that it judged something and found
 nothing wrong; `unknown` says why it cannot tell, and never counts as pass. The *checks* are the numbers of the
 catalogue of checkers that each covers.
+
+Each entry ends with what the oracle says of a client that has such a bug, one of [those](mutants.md) that show that it
+can fail, and with what was on the wire: `->` is towards the venue, `<-` its answer, `<~` a message of its stream, `**`
+a fault.
 """
 
 
@@ -92,7 +97,8 @@ def oracles() -> str:
     """The catalogue of oracles."""
     parts = [ORACLES_HEAD]
     for name, kind in ORACLES.items():
-        parts.append(described(name, kind, None, f"*checks {' '.join(kind.checks)}*"))
+        entry = described(name, kind, None, f"*checks {' '.join(kind.checks)}*")
+        parts.append(entry + oracle_traces.trace(name))
     groups = "".join(
         f"* `{name}`: {', '.join(f'`{member}`' for member in members)}\n" for name, members in GROUPS.items()
     )

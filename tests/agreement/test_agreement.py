@@ -1,8 +1,8 @@
 """The gate between worlds: what the simulation says of a client is what real sockets say of it.
 
 Compared are the verdicts that a scenario is about: those of every expected oracle but the ones that it lists under
-``may_fail`` for the target. This takes two minutes of real time and wants the machine for itself, so it is not among the
-tests that run side by side: ``make agreement`` runs it, and so does CI.
+``may_fail`` for the target. This takes two minutes of real time and wants the machine for itself, so it is not among
+the tests that run side by side: ``make agreement`` runs it, and so does CI.
 """
 
 from __future__ import annotations
