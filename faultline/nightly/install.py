@@ -78,11 +78,11 @@ spec:
           containers:
             - name: faultline
               image: YOUR/IMAGE:TAG  # with your client, your scenarios and faultline
-              workingDir: /work
+              workingDir: /srv/chaos
               command:
 {words}
               volumeMounts:
-                - {{name: state, mountPath: /work/.faultline}}
+                - {{name: state, mountPath: /srv/chaos/.faultline}}
           volumes:
             - name: state
               persistentVolumeClaim: {{claimName: faultline-state}}

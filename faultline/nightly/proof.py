@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import comb, log
+from math import comb
 from typing import Final
 
 CONFIDENCE: Final = 0.95
@@ -35,11 +35,6 @@ def _at_most(failures: int, runs: int, rate: float) -> float:
     if rate >= 1.0:
         return 0.0
     return float(sum(comb(runs, k) * rate**k * (1.0 - rate) ** (runs - k) for k in range(failures + 1)))
-
-
-def runs_needed(rate: float, confidence: float = CONFIDENCE) -> int:
-    """How many runs without a failure show that the rate is below ``rate``."""
-    return int(-(-log(1.0 - confidence) // log(1.0 - rate)))
 
 
 def shown_rate(rate: float) -> str:
